@@ -1,0 +1,114 @@
+"""How far collecting has come: counters per side, rates, time left, and the heartbeat in events.jsonl."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from diffbehav.store import disk_error
+
+HEARTBEAT_SECONDS = 10.0
+WINDOW_SECONDS = 30.0
+
+
+class Tally(NamedTuple):
+    """Answers of one side."""
+
+    done: int
+    total: int
+    tokens: int
+    """Tokens generated in this session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at a collecting run."""
+
+    done: int
+    """Conditions finished, earlier sessions included."""
+    total: int
+    sides: Mapping[str, Tally]
+    tokens_per_second: float
+    """Generated tokens of all sides."""
+    conditions_per_second: float
+    eta_seconds: float | None
+    """None until the first conditions of this session are back."""
+    retries: int
+    """Engines that died and were started again."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Meter:
+    """Counts answers as they come and tells `on_progress` and events.jsonl about it."""
+
+    def __init__(self, totals: Mapping[str, int], *, total: int, events: Path, on_progress: OnProgress) -> None:
+        self._totals = dict(totals)
+        self._done = dict.fromkeys(totals, 0)
+        self._tokens = dict.fromkeys(totals, 0)
+        self._conditions = 0
+        self._total = total
+        self._retries = 0
+        self._events = events
+        self._on_progress = on_progress
+        self._window: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
+        self._fresh = 0
+        self._last_beat = 0.0
+
+    def resume(self, conditions: int, answers: Mapping[str, int]) -> None:
+        """Count what earlier sessions collected."""
+        self._conditions += conditions
+        for side, count in answers.items():
+            self._done[side] += count
+        self._tell(beat=True)
+
+    def answered(self, side: str, tokens: int) -> None:
+        """One answer of `side` came back."""
+        self._done[side] += 1
+        self._tokens[side] += tokens
+
+    def finished(self) -> None:
+        """One condition has all its answers and scores."""
+        self._conditions += 1
+        self._fresh += 1
+        now = time.monotonic()
+        self._window.append((now, self._fresh, sum(self._tokens.values())))
+        while len(self._window) > 2 and now - self._window[0][0] > WINDOW_SECONDS:
+            self._window.popleft()
+        self._tell(beat=now - self._last_beat > HEARTBEAT_SECONDS)
+
+    def close(self) -> Progress:
+        """The last look, written to events.jsonl."""
+        return self._tell(beat=True)
+
+    def _tell(self, *, beat: bool) -> Progress:
+        (then, fresh, tokens), (now, fresh_now, tokens_now) = self._window[0], self._window[-1]
+        elapsed = now - then
+        rate = (fresh_now - fresh) / elapsed if elapsed > 0 else 0.0
+        progress = Progress(
+            done=self._conditions,
+            total=self._total,
+            sides={s: Tally(self._done[s], self._totals[s], self._tokens[s]) for s in self._totals},
+            tokens_per_second=(tokens_now - tokens) / elapsed if elapsed > 0 else 0.0,
+            conditions_per_second=rate,
+            eta_seconds=(self._total - self._conditions) / rate if rate > 0 else None,
+            retries=self._retries,
+        )
+        self._on_progress(progress)
+        if beat:
+            self._last_beat = time.monotonic()
+            self._write(progress)
+        return progress
+
+    def _write(self, progress: Progress) -> None:
+        row = {"time": time.time(), **asdict(progress)}
+        row["sides"] = {side: tally._asdict() for side, tally in progress.sides.items()}
+        try:
+            with self._events.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise disk_error(error, self._events) from error

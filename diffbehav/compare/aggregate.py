@@ -1,0 +1,47 @@
+"""From values per sample to one row per condition and distance, a value or a reason."""
+
+import polars as pl
+
+from diffbehav.compare.distances import DISTANCES
+from diffbehav.distance.measured import Measured
+
+NOT_COLLECTED = "not collected yet"
+DIVERGENCES = {"condition_id": pl.String, "distance": pl.String, "value": pl.Float64, "reason": pl.String}
+
+
+def divergences(keys: pl.DataFrame, values: dict[str, Measured]) -> pl.DataFrame:
+    """Rows of `divergences`: the samples of a condition aggregated as DISTANCES says, missing ones left out.
+
+    A condition whose samples are all missing has the reason of its first sample.
+    """
+    return pl.concat(
+        _one(name, keys, measured, DISTANCES[name].aggregate) for name, measured in values.items()
+    )
+
+
+def uncollected(conditions: pl.Series) -> pl.DataFrame:
+    """Rows of `divergences` for conditions that have no answers yet."""
+    names = pl.DataFrame({"distance": list(DISTANCES)})
+    return (
+        pl.DataFrame({"condition_id": conditions})
+        .join(names, how="cross")
+        .with_columns(value=pl.lit(None, pl.Float64), reason=pl.lit(NOT_COLLECTED))
+    )
+
+
+def _one(name: str, keys: pl.DataFrame, measured: Measured, aggregate: str) -> pl.DataFrame:
+    value, reason = pl.col("value"), pl.col("reason")
+    return (
+        keys.select("condition_id")
+        .with_columns(
+            value=pl.Series(measured.value_N, nan_to_null=True), reason=pl.Series(measured.reason_N, dtype=pl.String)
+        )
+        .group_by("condition_id", maintain_order=True)
+        .agg(getattr(value, aggregate)(), reason.filter(value.is_null()).first())
+        .select(
+            "condition_id",
+            pl.lit(name).alias("distance"),
+            "value",
+            pl.when(value.is_null()).then(reason).alias("reason"),
+        )
+    )

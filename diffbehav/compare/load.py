@@ -1,0 +1,66 @@
+"""Reads the parts of a run, a batch of blocks at a time, as frames that align the two sides."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from diffbehav.errors import InputError, IntegrityError
+from diffbehav.store import RunFolder, part_path, read_parquet
+
+BLOCKS_PER_BATCH = 16
+SCORED = ("candidate", "trusted")
+
+
+class Batch(NamedTuple):
+    """The parts of some consecutive blocks."""
+
+    completions: pl.DataFrame
+    """Columns of the parts and `side`."""
+    on_candidate: pl.DataFrame
+    """A row per candidate answer: condition_id, sample, token_ids, and logprobs, top_ids, top_logprobs, reason of
+    both scorers with the suffixes _candidate and _trusted."""
+    on_trusted: pl.DataFrame
+    """The same for the trusted answers."""
+
+
+def batches(folder: RunFolder, conditions: int, block: int) -> Iterator[Batch]:
+    """Every collected block; InputError when none is, IntegrityError when a part is missing beside others."""
+    numbers = [n for n in range(-(-conditions // block)) if part_path(folder.completions("candidate"), n).exists()]
+    if not numbers:
+        raise InputError(f"{folder.path} has no collected answers yet; repeat its run command: see run.json")
+    return blocks_of(folder, numbers)
+
+
+def blocks_of(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Batch]:
+    """The blocks with these numbers, a batch at a time."""
+    for start in range(0, len(numbers), BLOCKS_PER_BATCH):
+        chosen = numbers[start : start + BLOCKS_PER_BATCH]
+        completions = pl.concat(
+            _read(folder, folder.completions(side), chosen).with_columns(side=pl.lit(side))
+            for side in ("candidate", "trusted", "replicate")
+        )
+        yield Batch(completions, *(_aligned(folder, side, chosen, completions) for side in SCORED))
+
+
+def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: pl.DataFrame) -> pl.DataFrame:
+    answers = completions.filter(pl.col("side") == side).select("condition_id", "sample", "token_ids")
+    for scored_by in SCORED:
+        scores = _read(folder, folder.scores(scored_by, side), numbers)
+        renamed = {
+            name: f"{name}_{scored_by}" for name in scores.columns if name not in ("condition_id", "sample")
+        }
+        answers = answers.join(scores.rename(renamed), on=["condition_id", "sample"], how="left", validate="1:1")
+    return answers.sort("condition_id", "sample")
+
+
+def _read(folder: RunFolder, parts: Path, numbers: Sequence[int]) -> pl.DataFrame:
+    paths = [part_path(parts, number) for number in numbers]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise IntegrityError(
+            f"{missing[0]} is missing beside other parts of its block; repeat the run command, which collects the "
+            f"block again: see {folder.settings}"
+        )
+    return pl.concat(read_parquet(path) for path in paths)

@@ -1,0 +1,119 @@
+"""Candidate rules of a run, best first, each with its rates, its kind and its minimal pair."""
+
+import json
+from collections.abc import Mapping, Sequence
+from math import log
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
+from diffbehav.stats.peel import RuleEffect, peel
+
+MOST_RULES = 20
+FAMILY_LEVEL = 0.05
+"""A rule is listed when its tail, times the number of rules of its shape, is below this."""
+INTERVAL_LEVEL = 0.95
+KIND_SHARE = 0.5
+"""A rule is of a kind when that kind of difference is so much more frequent in its flagged conditions than outside."""
+FINDINGS = {
+    "finding_id": pl.String, "rank": pl.Int32, "rule": pl.String, "status": pl.String, "kind": pl.String,
+    "score": pl.Float64, "effect": pl.Float64, "rate_inside": pl.Float64, "rate_inside_low": pl.Float64,
+    "rate_inside_high": pl.Float64, "rate_outside": pl.Float64, "n": pl.Int32, "n_flagged": pl.Int32,
+    "pair_inside": pl.String, "pair_outside": pl.String, "pair_factor": pl.String, "pair_reason": pl.String,
+}  # fmt: skip
+
+
+class Ruled(NamedTuple):
+    """What the scan found."""
+
+    findings: pl.DataFrame
+    """Rows of `findings`."""
+    threshold: float | None
+    """Screen score above which a condition counts as flagged, from the conditions no rule explains; None without scores."""
+
+
+def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> Ruled:
+    """Scan all levels and level pairs for rules.
+
+    `facts` has a row per condition: condition_id, task, every factor, score, call_distance, text_differs,
+    trusted_text. `factors` are those of run.json: name, source, levels.
+    """
+    score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if np.isnan(score).all():
+        return Ruled(pl.DataFrame(schema=FINDINGS), None)
+    found = peel(
+        _codes(facts, factors),
+        cardinalities_F=[len(factor["levels"]) for factor in factors],
+        score_C=score,
+        max_rules=MOST_RULES,
+        interval_level=INTERVAL_LEVEL,
+    )
+    listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL)]
+    rules = sorted(listed, key=lambda each: each.candidate.log_score)
+    unexplained = facts.filter(~pl.any_horizontal(pl.lit(False), *(_holds(_named(r, factors)) for r in rules)))
+    rows = [_finding(rank, each, facts, factors) for rank, each in enumerate(rules, start=1)]
+    threshold = unexplained["score"].quantile(0.995, interpolation="lower")
+    return Ruled(pl.DataFrame(rows, schema=FINDINGS, orient="row"), threshold)
+
+
+def _codes(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    columns = [
+        facts[factor["name"]].replace_strict(factor["levels"], list(range(len(factor["levels"]))), return_dtype=pl.Int64)
+        for factor in factors
+    ]
+    return np.stack([column.to_numpy() for column in columns], axis=1)
+
+
+def _named(found: RuleEffect, factors: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    rule = found.candidate.rule
+    return {
+        factors[factor]["name"]: [factors[factor]["levels"][level] for level in levels]
+        for factor, levels in zip(rule.factors, rule.levels, strict=True)
+    }
+
+
+def _holds(rule: Mapping[str, Sequence[str]]) -> pl.Expr:
+    return pl.all_horizontal(pl.col(factor).is_in(list(levels)) for factor, levels in rule.items())
+
+
+def _finding(
+    rank: int, found: RuleEffect, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    rule = _named(found, factors)
+    pair = minimal_pair(
+        facts, rule,
+        sources={factor["name"]: factor["source"] for factor in factors if factor["source"] is not None},
+        declared=[factor["name"] for factor in factors if factor["source"] is None],
+        threshold=found.tau,
+    )  # fmt: skip
+    return {
+        "finding_id": f"F{rank:03d}",
+        "rank": rank,
+        "rule": json.dumps(rule, ensure_ascii=False),
+        "status": "NOT TESTED",
+        "kind": _kind(facts, rule, threshold=found.tau),
+        "score": -found.candidate.log_score / log(10),
+        "effect": found.effect,
+        "rate_inside": found.rate_inside,
+        "rate_inside_low": found.rate_low,
+        "rate_inside_high": found.rate_high,
+        "rate_outside": found.rate_outside,
+        "n": found.inside,
+        "n_flagged": found.flagged,
+        "pair_inside": None if pair is None else pair.inside,
+        "pair_outside": None if pair is None else pair.outside,
+        "pair_factor": None if pair is None else pair.factor,
+        "pair_reason": NO_NEIGHBOUR if pair is None else None,
+    }
+
+
+def _kind(facts: pl.DataFrame, rule: Mapping[str, Sequence[str]], *, threshold: float) -> str:
+    inside = facts.filter(_holds(rule) & (pl.col("score") > threshold))
+    outside = facts.filter(~_holds(rule))
+    for kind, column in (("tool_call", "call_distance"), ("text", "text_differs")):
+        within, without = ((frame[column] > 0).mean() for frame in (inside, outside))
+        if within is not None and without is not None and within - without > KIND_SHARE:
+            return kind
+    return "distribution"

@@ -1,0 +1,32 @@
+"""One screen score per condition: the channels standardised within their task and folded."""
+
+import numpy as np
+import polars as pl
+
+from diffbehav.stats.fold import fold
+from diffbehav.stats.standardise import task_z
+
+CHANNELS = ("llr_scan", "tf_jsd_max_lower", "llr_token_max")
+NOTHING_MEASURED = "no channel could be measured"
+EQUAL_SIDES = "equal everywhere"
+
+
+def screen(conditions: pl.DataFrame, divergences: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `screen` in the order of `conditions` (condition_id, task); `divergences` holds the channels."""
+    wide = divergences.pivot("distance", index="condition_id", values="value")
+    values = conditions.select("condition_id", "task").join(wide, on="condition_id", how="left")
+    task = values["task"].rank("dense").to_numpy()
+    folded = fold(np.stack([task_z(_column(values, name), task_C=task) for name in CHANNELS]))
+    names = np.array([*CHANNELS, EQUAL_SIDES], dtype=object)
+    score = pl.Series(folded.score_C, nan_to_null=True)
+    return values.select("condition_id").with_columns(
+        score=score,
+        channel=pl.when(score.is_not_null()).then(pl.Series(names[folded.channel_C], dtype=pl.String)),
+        reason=pl.when(score.is_null()).then(pl.lit(NOTHING_MEASURED)),
+    )
+
+
+def _column(values: pl.DataFrame, name: str) -> np.ndarray:
+    if name not in values.columns:
+        return np.full(values.height, np.nan)
+    return values[name].cast(pl.Float64).fill_null(np.nan).to_numpy()

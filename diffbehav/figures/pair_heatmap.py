@@ -1,0 +1,64 @@
+"""Heat map of the flagged share over the levels of two factors."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from diffbehav.figures import style
+
+UNTESTED = "not tested"
+
+
+def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> go.Figure:
+    """Flagged share in every cell, always on the scale 0 to 1; untested cells are crosses, never a colour.
+
+    `frame` has one row per cell in display order, with the two factors and `n`, `flagged`, `low`, `high`
+    (exact 95 % interval) and `max_score`; an untested cell has n = 0 and no numbers.
+    """
+    columns = frame[x].unique(maintain_order=True).to_list()
+    rows = frame[y].unique(maintain_order=True).to_list()
+    cells = {(cell[x], cell[y]): cell for cell in frame.iter_rows(named=True)}
+    untested = [key for key, cell in cells.items() if cell["n"] == 0]
+    figure = go.Figure(
+        go.Heatmap(
+            x=[style.label(level) for level in columns],
+            y=[style.label(level) for level in rows],
+            z=[[_share(cells.get((column, row))) for column in columns] for row in rows],
+            text=[[_hover(cells.get((column, row)), x, y) for column in columns] for row in rows],
+            hoverinfo="text",
+            colorscale="Cividis",
+            reversescale=True,
+            zmin=0,
+            zmax=1,
+            xgap=2,
+            ygap=2,
+            colorbar={"title": {"text": "flagged share"}, "tickformat": ".0%", "thickness": 14},
+        ),
+        layout=style.layout(
+            title=f"Flagged share by {style.label(x)} and {style.label(y)}", height=180 + 34 * len(rows)
+        ),
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[style.label(column) for column, _ in untested],
+            y=[style.label(row) for _, row in untested],
+            mode="markers",
+            marker={"symbol": "x-thin", "size": 12, "line": {"width": 1.5, "color": "#6b7480"}},
+            name=UNTESTED,
+            showlegend=bool(untested),
+            text=[_hover(cells[key], x, y) for key in untested],
+            hoverinfo="text",
+        )
+    )
+    figure.update_xaxes(title={"text": style.label(x)}, type="category", showgrid=False, automargin=True)
+    figure.update_yaxes(
+        title={"text": style.label(y)}, type="category", autorange="reversed", showgrid=False, automargin=True
+    )
+    return figure
+
+
+def _share(cell: dict[str, int] | None) -> float | None:
+    return cell["flagged"] / cell["n"] if cell and cell["n"] else None
+
+
+def _hover(cell: dict[str, object] | None, x: str, y: str) -> str:
+    return style.hover({x: str(cell[x]), y: str(cell[y])}, cell) if cell else UNTESTED

@@ -1,0 +1,18 @@
+"""Reads the JSON files of a model folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from diffbehav.errors import InputError
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; anything else is an InputError that names place and remedy."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: broken JSON ({error}). Copy the file again from its source.") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: a JSON object is expected, not {type(value).__name__}.")
+    return value

@@ -1,0 +1,108 @@
+"""The records that pass between rooms: conditions, prompts, completions, scores."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+Side = Literal["candidate", "trusted", "replicate"]
+SIDES: tuple[Side, ...] = ("candidate", "trusted", "replicate")
+Parse = Literal["none", "parsed", "failed"]
+Message = Mapping[str, Any]
+Tool = Mapping[str, Any]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no blanks and no escapes: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 (64 hex digits) of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One cell of the grid, rendered to exactly what is sent."""
+
+    id: str
+    """The first 16 hex digits of the digest of `messages` and `tools`."""
+    index: int
+    """Position in the full grid, mixed radix over the tasks and the declared factors."""
+    task: str
+    levels: Mapping[str, str]
+    """Factor -> level, declared factors first, then derived ones."""
+    messages: Sequence[Message]
+    tools: Sequence[Tool]
+    """OpenAI-format function tools; empty where none is offered."""
+
+
+def condition_id(messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+    """Digest of what is sent: two cells that send the same thing have the same id."""
+    return digest({"messages": list(messages), "tools": list(tools)})[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How answers are drawn. Nothing here has a default: each value changes what the numbers mean."""
+
+    n: int
+    """Answers per condition and side."""
+    temperature: float
+    """0 is greedy; 1 is the model's own distribution."""
+    max_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A condition as the token ids that are sent."""
+
+    condition_id: str
+    ids: Sequence[int]
+
+
+def request_seed(condition: str, sample: int, seed: int) -> int:
+    """Seed of one request in [0, 2^62): both sides use the same one (common random numbers)."""
+    text = f"{seed}/{condition}/{sample}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 2
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call a model made."""
+
+    name: str
+    arguments: str
+    """The arguments as the model wrote them, normally a JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One sampled answer."""
+
+    text: str
+    """Everything the model wrote, tool-call markup included."""
+    token_ids: Sequence[int]
+    finish_reason: str
+    """`stop` (the model ended its turn) or `length` (it was cut at max_tokens)."""
+    content: str
+    """The text beside the calls."""
+    calls: Sequence[ToolCall]
+    parse: Parse
+    """`none`: no call attempted; `parsed`; `failed`: markup that is no valid call."""
+
+
+class Score(NamedTuple):
+    """Log-probabilities (nats) of a given answer of T tokens under one model, teacher-forced."""
+
+    logprobs_T: np.ndarray
+    """float32 [T]: each answer token's own log-probability."""
+    top_ids_TK: np.ndarray
+    """int32 [T, K]: the K most probable tokens, best first."""
+    top_logprobs_TK: np.ndarray
+    """float32 [T, K]."""

@@ -1,0 +1,6 @@
+"""run.duckdb -> documents that a person reads, and the findings as JSON."""
+
+from diffbehav.report.findings import findings_json
+from diffbehav.report.write import write_report
+
+__all__ = ["findings_json", "write_report"]

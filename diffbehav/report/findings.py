@@ -1,0 +1,81 @@
+"""The findings of a run, as stored and as the command line wants them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffbehav.report.query import Query, querying, read_facts
+from diffbehav.store import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule over factors with its numbers."""
+
+    id: str
+    rule: Mapping[str, list[str]]
+    """Factor -> the levels for which the rule holds; several factors hold together."""
+    status: str
+    kind: str
+    """`tool_call`, `text` or `distribution`: what differs."""
+    score: float
+    """-log10 of the binomial tail of the scan: ranks, and is no p-value."""
+    effect: float
+    """rate_inside - rate_outside."""
+    rate_inside: float
+    rate_inside_low: float
+    rate_inside_high: float
+    """Exact 95 % interval of rate_inside, as if the rule had been fixed beforehand."""
+    rate_outside: float
+    n: int
+    """Conditions inside the rule."""
+    n_flagged: int
+    pair_inside: str | None
+    pair_outside: str | None
+    pair_factor: str | None
+    """The minimal pair; None, all three, where none was collected."""
+    pair_reason: str | None
+    """Why there is no minimal pair."""
+
+
+def findings_json(run_folder: Path) -> dict[str, Any]:
+    """Verdict and findings of a run, best first, as plain JSON values."""
+    database = RunFolder(run_folder).database
+    with querying(database) as query:
+        facts = read_facts(query, database)
+        findings = read_findings(query)
+    return {
+        "run_id": facts["run_id"],
+        "verdict": facts["verdict"],
+        "findings": [_summary(finding) for finding in findings],
+    }
+
+
+def read_findings(query: Query) -> tuple[Finding, ...]:
+    """All findings, best first."""
+    rows = query(
+        """
+        SELECT finding_id, rule, status, kind, score, effect, rate_inside, rate_inside_low, rate_inside_high,
+               rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor, pair_reason
+        FROM findings ORDER BY rank
+        """
+    )
+    return tuple(Finding(row[0], json.loads(row[1]), *row[2:]) for row in rows)
+
+
+def _summary(finding: Finding) -> dict[str, Any]:
+    pair = {"inside": finding.pair_inside, "outside": finding.pair_outside, "factor": finding.pair_factor}
+    return {
+        "id": finding.id,
+        "rule": dict(finding.rule),
+        "status": finding.status,
+        "kind": finding.kind,
+        "score": finding.score,
+        "effect": finding.effect,
+        "minimal_pair": None if finding.pair_inside is None else pair,
+        "n": finding.n,
+        "rate_inside": finding.rate_inside,
+        "rate_outside": finding.rate_outside,
+    }

@@ -1,0 +1,42 @@
+"""The one way SQL is asked here: read-only, locked down, values as parameters."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from diffbehav.errors import IntegrityError
+from diffbehav.store import open_untrusted
+
+Query = Callable[..., list[tuple[Any, ...]]]
+"""`query(sql, name=value, ...)` -> rows; the values are the parameters `$name` of the statement."""
+
+REQUIRED = ("run_id", "verdict", "verdict_reasons", "threshold", "suite", "sides")
+
+
+@contextmanager
+def querying(database: Path) -> Iterator[Query]:
+    """A Query of `database`, which may come from somebody else."""
+    connection = open_untrusted(database)
+
+    def query(sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        return connection.execute(sql, values).fetchall()
+
+    try:
+        yield query
+    finally:
+        connection.close()
+
+
+def read_facts(query: Query, database: Path) -> dict[str, Any]:
+    """Table `run` with parsed values; IntegrityError when a key is absent that every report needs."""
+    facts = {key: json.loads(value) for key, value in query("SELECT key, value FROM run")}
+    absent = [key for key in REQUIRED if key not in facts]
+    if absent:
+        folder = database.parent
+        raise IntegrityError(
+            f"{database}: table run lacks {', '.join(absent)}; build it again with `diffbehav compare "
+            f"{folder}`"
+        )
+    return facts

@@ -1,0 +1,55 @@
+"""Engines: what answers and scores conditions. Importing this room imports no vLLM, torch or transformers."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffbehav.serve.engine import Engine, NotServed, NotStored
+    from diffbehav.serve.environment import on_gpu, prepare
+    from diffbehav.serve.local import Engines, open_engine, open_engines
+    from diffbehav.serve.rendering import Renderer
+    from diffbehav.serve.replay import ReplayEngine
+    from diffbehav.serve.selfcheck import Check, check_engines
+    from diffbehav.serve.tool_parser import FORMATS, Parsed, ToolCallParser
+
+_HOMES = {
+    "Engine": "engine",
+    "NotServed": "engine",
+    "NotStored": "engine",
+    "on_gpu": "environment",
+    "prepare": "environment",
+    "Engines": "local",
+    "open_engine": "local",
+    "open_engines": "local",
+    "Renderer": "rendering",
+    "ReplayEngine": "replay",
+    "Check": "selfcheck",
+    "check_engines": "selfcheck",
+    "FORMATS": "tool_parser",
+    "Parsed": "tool_parser",
+    "ToolCallParser": "tool_parser",
+}
+
+__all__ = [
+    "FORMATS",
+    "Check",
+    "Engine",
+    "Engines",
+    "NotServed",
+    "NotStored",
+    "Parsed",
+    "Renderer",
+    "ReplayEngine",
+    "ToolCallParser",
+    "check_engines",
+    "on_gpu",
+    "open_engine",
+    "open_engines",
+    "prepare",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

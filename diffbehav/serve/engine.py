@@ -1,0 +1,35 @@
+"""What every engine does: answer a prompt, score a given answer."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from diffbehav.errors import InputError
+from diffbehav.records import Completion, Prompt, Sampling, Score
+
+
+class NotServed(InputError):
+    """This one request has no result; the message is the reason to store in place of the number."""
+
+
+class NotStored(NotServed):
+    """A replay was asked for something the earlier run does not hold."""
+
+
+class Engine(Protocol):
+    """Answers and scores under one model.
+
+    The seed of a request is `records.request_seed(prompt.condition_id, sample, sampling.seed)`, so two engines
+    asked with one `Sampling` draw with common random numbers. Temperature 0 is greedy.
+    """
+
+    async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
+        """One sampled answer; its token ids include the token that ends the turn."""
+        ...
+
+    async def score(self, prompt: Prompt, answer_ids: Sequence[int]) -> Score:
+        """Teacher-forced log-probabilities of a given answer, at temperature 1."""
+        ...
+
+    async def close(self) -> None:
+        """Give back processes and memory; a second call does nothing."""
+        ...

@@ -1,0 +1,150 @@
+"""One model in one vLLM engine process, started again when that process dies."""
+
+import asyncio
+import logging
+import os
+import signal
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vllm import AsyncEngineArgs, SamplingParams
+from vllm.exceptions import VLLMClientError
+from vllm.inputs import tokens_input
+from vllm.lora.request import LoRARequest
+from vllm.model_executor.models import registry
+from vllm.outputs import RequestOutput
+from vllm.usage.usage_lib import UsageContext
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+from diffbehav.errors import DiffbehavError, InfrastructureError, InputError
+from diffbehav.serve.environment import last_error, quiet
+
+MAX_RESTARTS = 3
+
+_log = logging.getLogger(__name__)
+
+
+class ServedModel:
+    """Sends requests to one engine process; what was in flight when it died is sent again."""
+
+    def __init__(self, llm: AsyncLLM, arguments: Mapping[str, Any]) -> None:
+        self._llm = llm
+        self._arguments = arguments
+        self._reviving = asyncio.Lock()
+        # More requests than twice a full batch would only wait in the engine and take memory there.
+        self._slots = asyncio.Semaphore(2 * llm.vllm_config.scheduler_config.max_num_seqs)
+        self._closed = False
+        self.restarts = 0
+
+    @property
+    def max_model_len(self) -> int:
+        """Prompt and answer tokens that one request may have together."""
+        return int(self._arguments["max_model_len"])
+
+    async def request(
+        self, ids: Sequence[int], params: SamplingParams, *, adapter: LoRARequest | None
+    ) -> RequestOutput:
+        """The finished output of one request, across any restart of the engine."""
+        assert not self._closed, "a closed engine is not asked"
+        async with self._slots:
+            while True:
+                llm = self._llm
+                try:
+                    return await _finished(llm, ids, params, adapter=adapter)
+                except VLLMClientError as error:
+                    raise InputError(f"vLLM refuses a prompt of {len(ids)} tokens: {error}") from error
+                except (EngineDeadError, EngineGenerateError) as error:
+                    if self._closed or not (isinstance(error, EngineDeadError) or llm.errored):
+                        raise InfrastructureError(
+                            f"{self._arguments['model']}: the engine failed on a request: {error.__cause__!r}"
+                        ) from error
+                    await self._revive(llm)
+
+    async def close(self) -> None:
+        """End the engine process."""
+        if not self._closed:
+            self._closed = True
+            await _end(self._llm)
+            del self._llm
+
+    async def _revive(self, dead: AsyncLLM) -> None:
+        async with self._reviving:
+            if self._llm is not dead:
+                return
+            if self.restarts == MAX_RESTARTS:
+                raise InfrastructureError(
+                    f"{self._arguments['model']}: the engine process died {MAX_RESTARTS + 1} times: {last_error()}. "
+                    "A process that was killed and left nothing ran out of memory: lower sampling.max_tokens or serve "
+                    "on a larger machine. The same command resumes."
+                )
+            self.restarts += 1
+            _log.warning("%s: the engine process died; restart %d", self._arguments["model"], self.restarts)
+            await _end(dead)
+            self._llm = await _start(self._arguments, fork=False)
+
+
+async def start_models(arguments: Sequence[Mapping[str, Any]], *, gpu: bool) -> list[ServedModel]:
+    """Start several engines one after the other; when one does not start, those before it are ended.
+
+    Two that start together on one GPU each take the other's memory for their own and fail.
+    """
+    if not gpu:
+        _inspect_models_in_process()
+    models: list[ServedModel] = []
+    try:
+        for each in arguments:
+            models.append(ServedModel(await _start(each, fork=not gpu), each))
+    except DiffbehavError:
+        await asyncio.gather(*(model.close() for model in models))
+        raise
+    return models
+
+
+def _inspect_models_in_process() -> None:
+    """Without a GPU nothing is initialised by importing a model class, so vLLM's extra process (20 s) is saved."""
+    registry._run_in_subprocess = lambda inspect: inspect()
+
+
+async def _end(llm: AsyncLLM) -> None:
+    # Left running, the handler would report the end of the process as its death.
+    if llm.output_handler is not None:
+        llm.output_handler.cancel()
+    await asyncio.to_thread(llm.shutdown)
+
+
+async def _finished(
+    llm: AsyncLLM, ids: Sequence[int], params: SamplingParams, *, adapter: LoRARequest | None
+) -> RequestOutput:
+    outputs = llm.generate(tokens_input(list(ids)), params, request_id=uuid.uuid4().hex, lora_request=adapter)
+    last = None
+    async for output in outputs:
+        last = output
+    assert last is not None, "vLLM ends every request with an output"
+    return last
+
+
+async def _start(arguments: Mapping[str, Any], *, fork: bool) -> AsyncLLM:
+    try:
+        return await asyncio.to_thread(_start_blocking, arguments, fork=fork)
+    except ValueError as error:
+        raise InputError(f"{arguments['model']}: vLLM cannot serve this model: {error}") from error
+    except RuntimeError as error:
+        raise InfrastructureError(
+            f"{arguments['model']}: the engine did not start: {last_error()}. A process that was killed and left "
+            "nothing ran out of memory."
+        ) from error
+
+
+@quiet()
+def _start_blocking(arguments: Mapping[str, Any], *, fork: bool) -> AsyncLLM:
+    config = AsyncEngineArgs(**arguments).create_engine_config(UsageContext.ENGINE_CONTEXT)
+    # A forked engine has vLLM imported already, which saves 8 s. The driver must not have busy threads then.
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork" if fork else "spawn"
+    # The engine inherits the mask: an interrupt of the whole process group is the driver's to handle.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,131 @@
+"""From the best candidates of a scan to the rule that explains the high conditions best.
+
+A trigger that holds for many conditions lifts the very quantile it is measured by, which favours fragments of the rule
+over the rule. Here each rule is scored by the quantiles of the conditions *outside* it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from diffbehav.stats.exceedance import Cuts, Ranking, chances, cuts
+from diffbehav.stats.intervals import log_tail
+from diffbehav.stats.rule import Rule, log_rules, matches
+from diffbehav.stats.scan import Candidate, preference
+
+STARTS = 24
+"""Candidates of the scan that are scored again before the best is refined."""
+MOST_FACTORS = 3
+LEAST_GAIN = 1e-6
+"""Nats by which a change of the rule must improve it."""
+
+
+class Ranked(NamedTuple):
+    """R measured conditions by falling score, with what a rule is judged by."""
+
+    codes_RF: np.ndarray
+    """int [R, F]: level codes."""
+    ranks: Ranking
+    cardinalities_F: tuple[int, ...]
+    quantiles: tuple[float, ...]
+    threshold: float
+    """log tail below which a level may join a rule."""
+
+
+def refine(candidates: Sequence[Candidate], table: Ranked) -> Candidate:
+    """Climb from the best of the first candidates: drop a factor, add or remove levels, add a factor.
+
+    Every step must lower the score by more than the new shape costs, so of rules that match the same conditions the
+    one with fewer factors and levels wins.
+    """
+    starts = {candidate.rule for candidate in candidates[:STARTS]}
+    starts |= {parent for rule in starts for parent in _parents(rule)}
+    best = min((score_outside(rule, table) for rule in starts), key=preference)
+    while True:
+        nearby = [score_outside(rule, table) for rule in set(_moves(best.rule, table))]
+        step = min(nearby, key=preference, default=best)
+        if step.log_score > best.log_score - LEAST_GAIN:
+            return best
+        best = step
+
+
+def score_outside(rule: Rule, table: Ranked) -> Candidate:
+    """The rule against the quantiles of the conditions that do not match it; `log_tail` is 0 where all match."""
+    inside_R = matches(rule, table.codes_RF)
+    n = int(np.count_nonzero(inside_R))
+    exceed, quantile, tail = 0, table.quantiles[0], 0.0
+    cut = _outside_cuts(inside_R, table)
+    if len(cut.above_Q):
+        exceed_Q = cut.above_Q - cut.reference_Q
+        tail_Q = log_tail(exceed_Q, n, rate=chances(cut, reference=len(inside_R) - n))
+        place = int(tail_Q.argmin())
+        exceed, quantile, tail = int(exceed_Q[place]), float(cut.quantile_Q[place]), float(tail_Q[place])
+    shapes = log_rules(rule, cardinalities_F=table.cardinalities_F)
+    return Candidate(rule=rule, n=n, exceed=exceed, quantile=quantile, log_tail=tail, log_score=tail + shapes)
+
+
+def _outside_cuts(inside_R: np.ndarray, table: Ranked) -> Cuts:
+    if inside_R.all():
+        return Cuts(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    return cuts(table.ranks, reference_R=~inside_R, quantiles=table.quantiles)
+
+
+def _moves(rule: Rule, table: Ranked) -> Iterator[Rule]:
+    yield from _parents(rule)
+    for factor, levels in zip(rule.factors, rule.levels, strict=True):
+        if len(levels) > 1:
+            yield from (_with(rule, factor, set(levels) - {level}) for level in levels)
+    inside_R = matches(rule, table.codes_RF)
+    cut = _outside_cuts(inside_R, table)
+    if not len(cut.above_Q):
+        return
+    rate_Q = chances(cut, reference=int(np.count_nonzero(~inside_R)))
+    for factor in range(len(table.cardinalities_F)):
+        held = factor in rule.factors
+        if held or len(rule.factors) < MOST_FACTORS:
+            others_R = matches(_without(rule, factor), table.codes_RF) if held else inside_R
+            tail_L = _level_tails(others_R, factor, table, cut.above_Q, rate_Q)
+            passing = set(np.flatnonzero(tail_L < table.threshold).tolist())
+            yield from _with_levels(rule, factor, passing, best=int(tail_L.argmin()), of=len(tail_L))
+
+
+def _with_levels(rule: Rule, factor: int, passing: set[int], *, best: int, of: int) -> Iterator[Rule]:
+    """The rule widened by the `passing` levels of a factor it has, or narrowed to them, and to the best of them,
+    on a factor that it has not; a factor with all its levels would say nothing."""
+    if factor in rule.factors:
+        wider = passing | set(rule.levels[rule.factors.index(factor)])
+        if len(wider) < of:
+            yield _with(rule, factor, wider)
+    else:
+        yield _with(rule, factor, {best})
+        if 1 < len(passing) < of:
+            yield _with(rule, factor, passing)
+
+
+def _level_tails(
+    inside_R: np.ndarray, factor: int, table: Ranked, above_Q: np.ndarray, rate_Q: np.ndarray
+) -> np.ndarray:
+    """[L]: the log tail of each level of `factor` among the conditions inside."""
+    code_R, size = table.codes_RF[:, factor], table.cardinalities_F[factor]
+    n_L = np.bincount(code_R[inside_R], minlength=size)
+    exceed_LQ = np.stack(
+        [np.bincount(code_R[:above][inside_R[:above]], minlength=size) for above in above_Q], axis=1
+    )
+    return np.asarray(log_tail(exceed_LQ, n_L[:, None], rate=rate_Q).min(axis=1))
+
+
+def _parents(rule: Rule) -> list[Rule]:
+    """The rules with one factor less."""
+    return [_without(rule, factor) for factor in rule.factors] if len(rule.factors) > 1 else []
+
+
+def _without(rule: Rule, factor: int) -> Rule:
+    kept = [pair for pair in zip(rule.factors, rule.levels, strict=True) if pair[0] != factor]
+    return Rule(tuple(factor for factor, _ in kept), tuple(levels for _, levels in kept))
+
+
+def _with(rule: Rule, factor: int, levels: set[int]) -> Rule:
+    """The rule with these levels of `factor`, which it may have or not have yet."""
+    chosen = dict(zip(rule.factors, rule.levels, strict=True)) | {factor: tuple(sorted(levels))}
+    return Rule(tuple(sorted(chosen)), tuple(chosen[key] for key in sorted(chosen)))

@@ -1,0 +1,101 @@
+"""Parquet parts: written under a temporary name and renamed, so that a part is either whole or absent."""
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from diffbehav.errors import InfrastructureError, IntegrityError
+
+COMPLETIONS = pa.schema(
+    [
+        ("condition_id", pa.string()),
+        ("sample", pa.int32()),
+        ("seed", pa.int64()),
+        ("text", pa.string()),
+        ("content", pa.string()),
+        ("token_ids", pa.list_(pa.int32())),
+        ("finish_reason", pa.string()),
+        ("parse", pa.string()),
+        ("calls", pa.string()),
+    ]
+)
+SCORES = pa.schema(
+    [
+        ("condition_id", pa.string()),
+        ("sample", pa.int32()),
+        ("logprobs", pa.list_(pa.float32())),
+        ("top_ids", pa.list_(pa.int32())),
+        ("top_logprobs", pa.list_(pa.float32())),
+        ("k", pa.int32()),
+        ("reason", pa.string()),
+    ]
+)
+VOCABULARY = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
+
+
+def conditions_schema(factors: Sequence[str]) -> pa.Schema:
+    """Schema of conditions.parquet for a suite with these factors, derived ones included."""
+    return pa.schema(
+        [("condition_id", pa.string()), ("grid_index", pa.int64()), ("task", pa.string())]
+        + [(name, pa.string()) for name in factors]
+        + [
+            ("messages", pa.string()),
+            ("tools", pa.string()),
+            ("prompt_tokens", pa.int32()),
+            ("prompt_ids", pa.list_(pa.int32())),
+        ]
+    )
+
+
+def write_parquet(path: Path, columns: dict[str, Sequence[Any]], schema: pa.Schema) -> None:
+    """Write `columns` to `path` through `path`.tmp; raises InfrastructureError when the disk is full."""
+    arrays = [pa.array(_clean(columns[field.name], field.type), field.type) for field in schema]
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), stream, compression="zstd")
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> InfrastructureError:
+    """The InfrastructureError that says what went wrong while writing `path` and how to go on."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InfrastructureError(
+            f"the disk is full: {path} could not be written; free some space and repeat the same command, "
+            "everything written so far is kept"
+        )
+    return InfrastructureError(f"{path} could not be written: {error.strerror}")
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """The frame stored at `path`; raises IntegrityError when the file is damaged."""
+    try:
+        return pl.read_parquet(path, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise IntegrityError(
+            f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}); delete this file and repeat the "
+            "run: it is collected again, everything else is kept"
+        ) from error
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Path of part `number` in `folder`."""
+    return folder / f"part-{number:06d}.parquet"
+
+
+def _clean(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
+    """Strings may hold lone surrogates, which Arrow cannot encode: those become U+FFFD."""
+    if not pa.types.is_string(kind):
+        return values
+    return [v if v is None else v.encode("utf-8", "replace").decode() if not v.isascii() else v for v in values]

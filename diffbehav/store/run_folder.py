@@ -1,0 +1,106 @@
+"""The run folder: where its files lie, and the run.json that says what it is."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from diffbehav.errors import InputError, IntegrityError
+from diffbehav.store.parts import disk_error
+
+Settings = Mapping[str, Any]
+IDENTITY = ("suite", "suite_digest", "sides", "sampling", "top_k", "block", "limit")
+"""The keys of run.json that must be equal for a run to be resumed."""
+
+
+class RunFolder(NamedTuple):
+    """Paths inside one run folder."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def conditions(self) -> Path:
+        return self.path / "conditions.parquet"
+
+    @property
+    def vocabulary(self) -> Path:
+        return self.path / "vocabulary.parquet"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "run.duckdb"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    def completions(self, side: str) -> Path:
+        """Folder of the parts with the answers of `side`."""
+        return self.path / "completions" / side
+
+    def scores(self, scored_by: str, answered_by: str) -> Path:
+        """Folder of the parts with the scores of one side's answers under one model."""
+        return self.path / "scores" / f"{scored_by}-on-{answered_by}"
+
+
+def read_settings(folder: RunFolder) -> dict[str, Any]:
+    """The content of run.json; InputError when `folder` is no run folder."""
+    try:
+        text = folder.settings.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{folder.path} is no run folder: it has no run.json") from error
+    try:
+        settings = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise IntegrityError(f"{folder.settings}:{error.lineno}: not valid JSON ({error.msg})") from error
+    if not isinstance(settings, dict):
+        raise IntegrityError(f"{folder.settings}: a JSON object was expected")
+    return settings
+
+
+def write_settings(folder: RunFolder, settings: Settings) -> None:
+    """Replace run.json by `settings` in one step."""
+    temporary = folder.settings.with_name("run.json.tmp")
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as stream:
+            json.dump(settings, stream, indent=1, sort_keys=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(folder.settings)
+    except OSError as error:
+        raise disk_error(error, folder.settings) from error
+
+
+def check_resumable(stored: Settings, wanted: Settings, folder: RunFolder) -> None:
+    """IntegrityError naming every key in which the stored run differs from the wanted one."""
+    differing = [
+        f"{path}: {old!r} in the folder, {new!r} now"
+        for key in IDENTITY
+        for path, old, new in _differences(key, stored.get(key), wanted.get(key))
+    ]
+    if differing:
+        raise IntegrityError(
+            f"{folder.path} holds another run, which cannot be continued with these settings:\n  "
+            + "\n  ".join(differing[:12])
+            + "\nuse another --out folder, or repeat the original command"
+        )
+
+
+def _differences(path: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            difference
+            for key in sorted(old.keys() | new.keys())
+            for difference in _differences(f"{path}.{key}", old.get(key), new.get(key))
+        ]
+    return [] if old == new else [(path, old, new)]

@@ -1,0 +1,232 @@
+"""What one field alone cannot tell: names that must agree across a suite file."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from jinja2 import TemplateSyntaxError
+
+from diffbehav.suite.fields import iso_date
+from diffbehav.suite.levels import derive, derived_levels, levels
+from diffbehav.suite.model import DateRange, LevelList, MessageTemplate, SuiteFile, Task
+from diffbehav.suite.problems import Problem, meant
+from diffbehav.suite.strict_yaml import Key
+from diffbehav.suite.templates import RenderError, is_variable, render, unknown_variables, variables
+
+RESERVED = ("condition_id", "grid_index", "task", "messages", "tools", "prompt_tokens")
+MAX_CELLS = 2**63 - 1
+
+Path = tuple[Key, ...]
+
+
+def problems(suite: SuiteFile) -> list[Problem]:
+    """Everything that is wrong across fields, in the order of the file."""
+    found = [
+        *_tools(suite),
+        *_tasks(suite),
+        *_factors(suite),
+        *_derived(suite),
+        *_templates(suite),
+    ]
+    return found or [*_first_cells(suite), *_exclusions(suite), *_size(suite)]
+
+
+def _tools(suite: SuiteFile) -> Iterator[Problem]:
+    names = [tool.function.name for tool in suite.tools]
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            path = ("tools", position, "function", "name")
+            yield Problem(
+                "suite.duplicate", path, f"tool {name!r} is declared twice", "rename or remove one of the two"
+            )
+
+
+def _tasks(suite: SuiteFile) -> Iterator[Problem]:
+    ids = [task.id for task in suite.tasks]
+    known = [tool.function.name for tool in suite.tools]
+    for position, task in enumerate(suite.tasks):
+        path: Path = ("tasks", position)
+        if task.id in ids[:position]:
+            yield Problem(
+                "suite.duplicate", (*path, "id"), f"task {task.id!r} is declared twice", "rename one of them"
+            )
+        if task.messages is None and suite.messages is None:
+            reason = f"task {task.id!r} has no messages and the suite declares none either"
+            yield Problem("suite.missing_key", path, reason, "add `messages` to the task or to the suite")
+        yield from _offered(task.tools, known=known, path=(*path, "tools"))
+        for name in task.vars:
+            yield from _name(name, path=(*path, "vars", name), taken=[*suite.factors, *suite.derived])
+
+
+def _offered(names: Sequence[str], *, known: Sequence[str], path: Path) -> Iterator[Problem]:
+    for position, name in enumerate(names):
+        if name not in known:
+            reason = f"unknown tool {name!r}{meant(name, known)}"
+            yield Problem("suite.unknown_tool", (*path, position), reason, "declare it under `tools`")
+        if name in names[:position]:
+            yield Problem(
+                "suite.duplicate", (*path, position), f"tool {name!r} is offered twice", "remove one"
+            )
+
+
+def _name(name: str, *, path: Path, taken: Collection[str]) -> Iterator[Problem]:
+    if name in RESERVED:
+        reason = f"{name!r} is reserved for a column of the results"
+        yield Problem(
+            "suite.reserved_name", path, reason, f"choose a name other than {', '.join(RESERVED)}", True
+        )
+    elif not (name.isidentifier() and name.isascii() and name == name.lower() and is_variable(name)):
+        fix = "use lower-case letters, digits and _, starting with a letter, and no Jinja keyword"
+        yield Problem("suite.bad_name", path, f"{name!r} cannot be used in a template", fix, True)
+    elif name in taken:
+        yield Problem(
+            "suite.duplicate", path, f"{name!r} is the name of a factor already", "rename one of them", True
+        )
+
+
+def _factors(suite: SuiteFile) -> Iterator[Problem]:
+    known = [tool.function.name for tool in suite.tools]
+    for name, factor in suite.factors.items():
+        path: Path = ("factors", name)
+        yield from _name(name, path=path, taken=())
+        if isinstance(factor, DateRange):
+            if not levels(factor):
+                reason = f"no level: {factor.start} is after {factor.to}"
+                yield Problem("suite.no_level", (*path, "to"), reason, "swap `from` and `to`")
+            continue
+        yield from _level_list(factor, path=path)
+        for level, offered in factor.offers.items():
+            if level not in factor.levels:
+                reason = f"unknown level {level!r} of {name}{meant(level, factor.levels)}"
+                yield Problem(
+                    "suite.unknown_level", (*path, "offers", level), reason, "use a declared level", True
+                )
+            yield from _offered(offered, known=known, path=(*path, "offers", level))
+
+
+def _level_list(factor: LevelList, *, path: Path) -> Iterator[Problem]:
+    seen = set[str]()
+    for position, level in enumerate(factor.levels):
+        if level in seen:
+            reason = f"level {level!r} is declared twice"
+            yield Problem("suite.duplicate", (*path, "levels", position), reason, "remove one of the two")
+        seen.add(level)
+
+
+def _derived(suite: SuiteFile) -> Iterator[Problem]:
+    for name, derived in suite.derived.items():
+        path: Path = ("derived", name)
+        yield from _name(name, path=path, taken=list(suite.factors))
+        source = suite.factors.get(derived.source)
+        if source is None:
+            reason = f"unknown factor {derived.source!r}{meant(derived.source, list(suite.factors))}"
+            yield Problem("suite.unknown_factor", (*path, "from"), reason, "name a declared factor")
+        elif isinstance(source, LevelList):
+            yield from _dates(source, name=derived.source)
+
+
+def _dates(factor: LevelList, *, name: str) -> Iterator[Problem]:
+    for position, level in enumerate(factor.levels):
+        try:
+            iso_date(level)
+        except ValueError:
+            reason = f"level {level!r} is no date, but a derived factor takes its parts"
+            yield Problem(
+                "suite.no_date", ("factors", name, "levels", position), reason, "write it YYYY-MM-DD"
+            )
+
+
+def message_paths(suite: SuiteFile, task: Task) -> list[tuple[Path, MessageTemplate]]:
+    """The messages of `task`, each with its place in the file."""
+    if task.messages is None:
+        return [(("messages", position), message) for position, message in enumerate(suite.messages or ())]
+    place: Path = ("tasks", suite.tasks.index(task), "messages")
+    return [((*place, position), message) for position, message in enumerate(task.messages)]
+
+
+def texts(message: MessageTemplate) -> Iterator[tuple[Path, str]]:
+    """Every template inside a message, with its place below the message."""
+    yield ("content",), message.content
+    for position, call in enumerate(message.tool_calls):
+        yield from _texts_in(call.arguments, path=("tool_calls", position, "arguments"))
+
+
+def variables_of(message: MessageTemplate) -> frozenset[str]:
+    """Every variable that a message takes."""
+    return frozenset().union(*(variables(text) for _, text in texts(message)))
+
+
+def _texts_in(value: object, *, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts_in(item, path=(*path, key))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _texts_in(item, path=(*path, position))
+
+
+def _templates(suite: SuiteFile) -> Iterator[Problem]:
+    reported = set[tuple[Path, str]]()
+    for task in suite.tasks:
+        known = [*suite.factors, *suite.derived, *task.vars]
+        for place, message in message_paths(suite, task):
+            for below, text in texts(message):
+                for problem in _template(text, path=(*place, *below), known=known, task=task.id):
+                    if (problem.path, problem.word) not in reported:
+                        reported.add((problem.path, problem.word))
+                        yield problem
+
+
+def _template(text: str, *, path: Path, known: Sequence[str], task: str) -> Iterator[Problem]:
+    try:
+        for name, line in unknown_variables(text, known=known):
+            reason = f"unknown variable `{name}` in task {task!r}{meant(name, known)}"
+            fix = f"known here: {', '.join(known)}"
+            yield Problem("suite.unknown_variable", path, reason, fix, line=line, word=name)
+    except TemplateSyntaxError as error:
+        reason = f"no valid template: {error.message}"
+        yield Problem("suite.template_syntax", path, reason, "see the Jinja documentation", line=error.lineno)
+
+
+def _first_cells(suite: SuiteFile) -> Iterator[Problem]:
+    """Templates that cannot be filled in with the first level of everything."""
+    first = {name: levels(factor)[0] for name, factor in suite.factors.items()}
+    first |= {name: derive(first[each.source], part=each.part) for name, each in suite.derived.items()}
+    for task in suite.tasks:
+        for place, message in message_paths(suite, task):
+            for below, text in texts(message):
+                try:
+                    render(text, {**task.vars, **first})
+                except RenderError as error:
+                    reason = f"task {task.id!r} cannot be filled in: {error}"
+                    yield Problem("suite.template", (*place, *below), reason, "correct the template")
+
+
+def _exclusions(suite: SuiteFile) -> Iterator[Problem]:
+    axes: dict[str, Sequence[str]] = {"task": [task.id for task in suite.tasks]}
+    axes |= {name: levels(factor) for name, factor in suite.factors.items()}
+    axes |= {name: derived_levels(axes[each.source], part=each.part) for name, each in suite.derived.items()}
+    for position, rule in enumerate(suite.exclude):
+        for name, excluded in rule.items():
+            path: Path = ("exclude", position, name)
+            if name not in axes:
+                reason = f"unknown factor {name!r}{meant(name, list(axes))}"
+                yield Problem(
+                    "suite.unknown_factor", path, reason, "name a factor, a derived factor or `task`", True
+                )
+                continue
+            for place, level in enumerate(excluded):
+                if level not in axes[name]:
+                    reason = f"unknown level {level!r} of {name}{meant(level, axes[name])}"
+                    yield Problem(
+                        "suite.unknown_level", (*path, place), reason, "use a level as it is declared"
+                    )
+
+
+def _size(suite: SuiteFile) -> Iterator[Problem]:
+    cells = len(suite.tasks)
+    for factor in suite.factors.values():
+        cells *= len(levels(factor))
+    if cells > MAX_CELLS:
+        reason = f"the grid has {cells:.3g} cells, more than {MAX_CELLS:.3g}"
+        yield Problem("suite.too_large", ("factors",), reason, "remove levels or factors", True)

@@ -1,0 +1,249 @@
+"""The declarations of a suite file, field by field."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from diffbehav.suite.fields import Date, FreeJson, OneOrMore, Real, Strict, Text, Whole, Written
+
+SCHEMA = "diffbehav.suite/1"
+
+Name = Annotated[Written, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+Part = Literal["year", "month", "weekday", "quarter", "day"]
+
+
+class Function(Strict):
+    """What the model is told about a tool."""
+
+    name: Name = Field(description="Name the model calls.", examples=["read_file"])
+    description: Text = Field(
+        description="What the tool does, as the model reads it.", examples=["Read a text file."]
+    )
+    parameters: FreeJson = Field(
+        description="JSON Schema of the arguments; sent as it stands.",
+        examples=[{"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}],
+    )
+
+
+class ToolDefinition(Strict):
+    """A tool in the format of the OpenAI API."""
+
+    type: Literal["function"] = Field(description="Always `function`.", examples=["function"])
+    function: Function = Field(
+        description="The function itself.",
+        examples=[{"name": "now", "description": "The time.", "parameters": {}}],
+    )
+
+
+class PastCall(Strict):
+    """A call the assistant has made earlier in the conversation."""
+
+    name: Name = Field(description="The tool that was called.", examples=["read_file"])
+    arguments: FreeJson = Field(
+        description="Its arguments; texts inside are templates.",
+        examples=[{"path": "{{ directory }}/notes.txt"}],
+    )
+
+
+class MessageTemplate(Strict):
+    """One message; its content is a Jinja template over the factors and the task's vars."""
+
+    role: Literal["system", "user", "assistant", "tool"] = Field(
+        description="Who speaks. `tool` answers the calls of the assistant message before it, in order.",
+        examples=["system"],
+    )
+    content: Text = Field(description="Jinja template of the text.", examples=["Today is {{ date }}."])
+    tool_calls: list[PastCall] = Field(
+        default=[],
+        description="Calls of an assistant message.",
+        examples=[[{"name": "read_file", "arguments": {"path": "notes.txt"}}]],
+    )
+
+
+def _turns(messages: list[MessageTemplate]) -> list[MessageTemplate]:
+    """Each tool message answers a call, and the model is the one to speak next."""
+    waiting = 0
+    for position, message in enumerate(messages):
+        if message.tool_calls and message.role != "assistant":
+            raise ValueError(
+                f"message {position} has tool_calls but its role is {message.role!r}, not 'assistant'"
+            )
+        if message.role == "tool":
+            waiting -= 1
+            if waiting < 0:
+                raise ValueError(
+                    f"message {position} has the role 'tool' but answers no call of an assistant message"
+                )
+        else:
+            waiting = len(message.tool_calls)
+    if messages[-1].role not in ("user", "tool"):
+        raise ValueError(f"the last message has the role {messages[-1].role!r}; end with 'user' or 'tool'")
+    return messages
+
+
+Messages = Annotated[list[MessageTemplate], Field(min_length=1), AfterValidator(_turns)]
+
+
+class Task(Strict):
+    """Something the model is asked to do."""
+
+    id: Name = Field(description="Name of the task in results.", examples=["read_notes"])
+    vars: dict[str, Written] = Field(
+        default={},
+        description="Further template variables of this task, taken literally.",
+        examples=[{"request": "Show me notes.txt."}],
+    )
+    messages: Messages | None = Field(
+        default=None,
+        description="Messages of this task; the suite's `messages` where absent.",
+        examples=[[{"role": "user", "content": "It is {{ date }}. Show me notes.txt."}]],
+    )
+    tools: list[Written] = Field(
+        default=[],
+        description="Tools offered in every condition of this task; sent in the order of the suite's.",
+        examples=[["read_file", "list_directory"]],
+    )
+
+
+class LevelList(Strict):
+    """A factor with its levels written out."""
+
+    levels: list[Written] = Field(
+        min_length=1,
+        description="The levels, as written: no quotes needed.",
+        examples=[["en_US", "no", "2026-01-01"]],
+    )
+    offers: dict[str, OneOrMore] = Field(
+        default={},
+        description="Tools that a level offers beside the task's own.",
+        examples=[{"delete": ["delete_file"]}],
+    )
+
+
+class DateRange(Strict):
+    """A factor whose levels are the dates from `from` up to `to`, `step` days apart."""
+
+    kind: Literal["date_range"] = Field(description="Marks a range of dates.", examples=["date_range"])
+    start: Date = Field(alias="from", description="First date.", examples=["2024-01-01"])
+    to: Date = Field(description="Last date, included where a step lands on it.", examples=["2027-12-31"])
+    step: Whole = Field(ge=1, description="Days from one level to the next.", examples=[7])
+
+
+def _bare_list(value: Any) -> Any:
+    return {"levels": value} if isinstance(value, list) else value
+
+
+def _factor_kind(value: Any) -> str:
+    declared = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "level_list" if declared is None else "date_range"
+
+
+Factor = Annotated[
+    Annotated[Annotated[LevelList, BeforeValidator(_bare_list)], Tag("level_list")]
+    | Annotated[DateRange, Tag("date_range")],
+    Discriminator(_factor_kind),
+]
+
+
+class Derived(Strict):
+    """A factor computed from a date factor: a template variable, and an axis of the results."""
+
+    source: Written = Field(alias="from", description="The date factor.", examples=["date"])
+    part: Part = Field(
+        description="year `2026`, month `01`-`12`, weekday `Monday`, quarter `Q1`-`Q4`, day `01`-`31`.",
+        examples=["weekday"],
+    )
+
+
+class SamplingTable(Strict):
+    """How answers are drawn. Each value changes what the numbers mean, so none has a default."""
+
+    n: Whole = Field(ge=1, description="Answers per condition and side.", examples=[1])
+    temperature: Real = Field(
+        ge=0, description="0 is greedy, 1 the model's own distribution.", examples=[1.0]
+    )
+    max_tokens: Whole = Field(ge=1, description="An answer is cut after this many tokens.", examples=[256])
+    seed: Whole = Field(
+        ge=0, description="Seed of all answers; both sides get the same per request.", examples=[0]
+    )
+
+
+class FullDesign(Strict):
+    """Every cell of the grid."""
+
+    kind: Literal["full"] = Field(description="Every cell that no exclusion forbids.", examples=["full"])
+
+
+class RandomDesign(Strict):
+    """Cells drawn at random, with neighbours."""
+
+    kind: Literal["random"] = Field(description="Cells drawn without replacement.", examples=["random"])
+    n: Whole = Field(ge=1, description="Conditions in all, neighbours included.", examples=[2400])
+    seed: Whole = Field(ge=0, description="Seed of the draw.", examples=[0])
+    neighbours: Whole = Field(
+        ge=0,
+        description="Cells each drawn cell brings along: same task, one declared factor differs.",
+        examples=[1],
+    )
+
+
+Design = Annotated[FullDesign | RandomDesign, Field(discriminator="kind")]
+
+
+class SuiteFile(Strict):
+    """A suite: what is asked, under which circumstances, and how answers are drawn."""
+
+    schema_name: Literal["diffbehav.suite/1"] = Field(
+        alias="schema", description="Version of this format.", examples=[SCHEMA]
+    )
+    id: Name = Field(description="Name of the suite.", examples=["agent_context"])
+    version: Written = Field(description="Version of the suite's content.", examples=["1.0.0"])
+    description: Text = Field(
+        description="What the suite covers, and what it does not.", examples=["File tasks."]
+    )
+    tools: list[ToolDefinition] = Field(
+        default=[],
+        description="Every tool that a task or a level may offer.",
+        examples=[
+            [{"type": "function", "function": {"name": "now", "description": "Time.", "parameters": {}}}]
+        ],
+    )
+    messages: Messages | None = Field(
+        default=None,
+        description="Messages of the tasks that declare none.",
+        examples=[[{"role": "user", "content": "{{ request }}"}]],
+    )
+    tasks: list[Task] = Field(
+        min_length=1,
+        description="What the model is asked.",
+        examples=[[{"id": "hello", "vars": {"request": "Hello"}}]],
+    )
+    factors: dict[str, Factor] = Field(
+        min_length=1,
+        description="The axes of the grid: name -> levels. Order matters: it numbers the cells.",
+        examples=[{"locale": ["en_US", "no"]}],
+    )
+    derived: dict[str, Derived] = Field(
+        default={},
+        description="Factors computed from a date factor.",
+        examples=[{"year": {"from": "date", "part": "year"}}],
+    )
+    exclude: list[Annotated[dict[str, OneOrMore], Field(min_length=1)]] = Field(
+        default=[],
+        description="Combinations that must not occur: factor (or derived, or `task`) -> level or levels.",
+        examples=[[{"task": "delete_log", "extra_tool": "delete_file"}]],
+    )
+    sampling: SamplingTable = Field(
+        description="How answers are drawn.",
+        examples=[{"n": 1, "temperature": 1.0, "max_tokens": 256, "seed": 0}],
+    )
+    replicate: Real = Field(
+        ge=0,
+        le=1,
+        description="Share of conditions the trusted model answers again with other seeds (noise floor).",
+        examples=[0.2],
+    )
+    design: Design = Field(
+        description="Which cells are asked.",
+        examples=[{"kind": "random", "n": 2400, "seed": 0, "neighbours": 1}],
+    )

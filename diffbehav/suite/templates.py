@@ -1,0 +1,66 @@
+"""Jinja templates in a sandbox: compiled once, and nothing in them is random or undefined."""
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+
+class RenderError(ValueError):
+    """A template cannot be filled in; the text says why."""
+
+
+class Unknown(NamedTuple):
+    """A variable that a template names and nothing provides."""
+
+    name: str
+    line: int
+    """Line of the template, counted from 1."""
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """Every line break outside a tag is sent as it stands in the file."""
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.globals.clear()
+    del environment.filters["random"]
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+def variables(template: str) -> frozenset[str]:
+    """Every variable the template takes from outside; TemplateSyntaxError where it is no template."""
+    return frozenset(meta.find_undeclared_variables(_ENVIRONMENT.parse(template)))
+
+
+def unknown_variables(template: str, *, known: Collection[str]) -> Iterator[Unknown]:
+    """What the template takes from outside but is not among `known`, once each."""
+    missing = variables(template) - frozenset(known)
+    for node in _ENVIRONMENT.parse(template).find_all(nodes.Name):
+        if node.name in missing and node.ctx == "load":
+            missing -= {node.name}
+            yield Unknown(node.name, node.lineno)
+
+
+def is_variable(name: str) -> bool:
+    """Whether a template can refer to `name`: not a keyword, not a constant."""
+    try:
+        return variables("{{ " + name + " }}") == {name}
+    except TemplateError:
+        return False
+
+
+def render(template: str, values: Mapping[str, str]) -> str:
+    """The template filled in."""
+    try:
+        return _compiled(template).render(values)
+    except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        raise RenderError(f"{type(error).__name__}: {error}") from error
+
+
+@lru_cache(maxsize=10_000)
+def _compiled(template: str) -> Template:
+    return _ENVIRONMENT.from_string(template)

@@ -1,0 +1,134 @@
+"""What a person sees in the terminal: stages, progress per side, tables. Model text is never printed."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from diffbehav import untrusted
+from diffbehav.collect import OnProgress, Progress
+
+LINE_SECONDS = 60.0
+"""How often a line is printed where the terminal cannot redraw."""
+
+
+def plain(text: object) -> Text:
+    """`text` without markup and with every control character made visible."""
+    return Text(untrusted.terminal(str(text)))
+
+
+class Terminal:
+    """Progress and messages on standard error; `quiet` keeps only errors."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = Console(stderr=True, quiet=quiet, highlight=False)
+
+    def stage(self, text: str) -> None:
+        """One line saying what happens now."""
+        self._console.print(Text("• ", style="bold").append(plain(text)))
+
+    def error(self, text: str) -> None:
+        """An error, shown even when quiet."""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            Text("error: ", style="bold red").append(plain(text))
+        )
+
+    @contextmanager
+    def collecting(self) -> Iterator[OnProgress]:
+        """A callback that keeps one bar per side up to date."""
+        if not self._console.is_terminal:
+            yield self._lines()
+            return
+        bars = Bars(
+            TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+            MofNCompleteColumn(), TextColumn("{task.fields[note]}"), console=self._console,
+        )
+        with bars:
+            tasks: dict[str, TaskID] = {}
+
+            def show(progress: Progress) -> None:
+                for side, tally in progress.sides.items():
+                    if side not in tasks:
+                        tasks[side] = bars.add_task(side, total=tally.total, note="")
+                    note = f"{tally.tokens:,} tokens"
+                    bars.update(tasks[side], completed=tally.done, note=note)
+                if "conditions" not in tasks:
+                    tasks["conditions"] = bars.add_task("conditions", total=progress.total, note="")
+                bars.update(tasks["conditions"], completed=progress.done, note=rates(progress))
+
+            yield show
+
+    def training(self) -> "Training":
+        """A progress bar for training."""
+        return Training(self._console)
+
+    def _lines(self) -> OnProgress:
+        last = 0.0
+
+        def show(progress: Progress) -> None:
+            nonlocal last
+            if progress.done == progress.total or time.monotonic() - last > LINE_SECONDS:
+                last = time.monotonic()
+                self._console.print(f"  {progress.done:,}/{progress.total:,} conditions, {rates(progress)}")
+
+        return show
+
+
+class Training:
+    """A bar that follows (done, total, note)."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+            MofNCompleteColumn(), TextColumn("{task.fields[note]}"), console=console,
+        )
+
+    def __enter__(self) -> "Training":
+        self._bars.start()
+        self._task = self._bars.add_task("training", total=None, note="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, done: int, total: int, note: str) -> None:
+        self._bars.update(self._task, completed=done, total=total, note=note)
+
+
+def rates(progress: Progress) -> str:
+    """Tokens and conditions per second and the time left."""
+    eta = "unknown" if progress.eta_seconds is None else duration(progress.eta_seconds)
+    text = f"{progress.tokens_per_second:,.0f} tok/s, {progress.conditions_per_second:,.1f} conditions/s, eta {eta}"
+    return text + (f", engine restarts {progress.retries}" if progress.retries else "")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `1h02m`, `3m07s` or `12s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table on standard output."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(plain("" if cell is None else cell) for cell in row))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def rule_in_words(rule: Mapping[str, Sequence[str]]) -> str:
+    """`year = 2026 AND tool in {delete, move}`."""
+    return " AND ".join(
+        f"{factor} = {levels[0]}" if len(levels) == 1 else f"{factor} in {{{', '.join(levels)}}}"
+        for factor, levels in rule.items()
+    )

@@ -1,0 +1,126 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from diffbehav.collect.blocks import block_count
+from diffbehav.store import RunFolder
+from tests.collect.toy_run import SUITE, collect, planted_rule
+from diffbehav.errors import IntegrityError
+from diffbehav.suite import load_suite
+
+ROOT = Path(__file__).parent.parent.parent
+CONDITIONS = 600
+
+
+def start(folder: Path, delay: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.collect.toy_run", str(folder), str(delay)],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )
+
+
+def parts(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("part-*.parquet"))
+
+
+def stored(folder: Path) -> dict[str, pl.DataFrame]:
+    found: dict[str, list[pl.DataFrame]] = {}
+    for path in parts(folder):
+        found.setdefault(str(path.parent.relative_to(folder)), []).append(pl.read_parquet(path))
+    return {name: pl.concat(frames) for name, frames in found.items()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pl.DataFrame]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert start(folder, 0.0).wait(timeout=120) == 0
+    return stored(folder)
+
+
+def test_every_side_answers_every_condition_once_and_every_answer_is_scored_under_both(
+    undisturbed: dict[str, pl.DataFrame],
+) -> None:
+    for name in ("completions/candidate", "completions/trusted", "scores/candidate-on-trusted",
+                 "scores/trusted-on-trusted", "scores/candidate-on-candidate", "scores/trusted-on-candidate"):
+        assert undisturbed[name].height == undisturbed[name]["condition_id"].n_unique() == CONDITIONS
+    assert undisturbed["completions/replicate"].height == 0.2 * CONDITIONS
+
+
+@pytest.mark.parametrize("after_parts", [0, 1, 3, 8, 20])
+def test_a_run_killed_at_any_moment_ends_like_an_undisturbed_one(
+    tmp_path: Path, undisturbed: dict[str, pl.DataFrame], after_parts: int
+) -> None:
+    process = start(tmp_path, 0.05)
+    while process.poll() is None and len(parts(tmp_path)) < after_parts:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert start(tmp_path, 0.0).wait(timeout=120) == 0
+    again = stored(tmp_path)
+    assert again.keys() == undisturbed.keys()
+    for name, frame in undisturbed.items():
+        assert_frame_equal(again[name], frame)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_an_interrupt_finishes_the_blocks_in_flight_and_says_how_to_go_on(
+    tmp_path: Path, undisturbed: dict[str, pl.DataFrame]
+) -> None:
+    process = start(tmp_path, 0.3)
+    while not (tmp_path / "events.jsonl").exists():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "repeat the same command" in errors
+    collected = stored(tmp_path)["completions/candidate"].height
+    assert 0 < collected < CONDITIONS
+    assert len({len(list(folder.iterdir())) for folder in (tmp_path / "completions").iterdir()}) == 1
+    assert start(tmp_path, 0.0).wait(timeout=120) == 0
+    assert_frame_equal(stored(tmp_path)["completions/trusted"], undisturbed["completions/trusted"])
+
+
+def test_a_leftover_part_of_an_unfinished_block_is_collected_again(
+    tmp_path: Path, undisturbed: dict[str, pl.DataFrame]
+) -> None:
+    assert start(tmp_path, 0.0).wait(timeout=120) == 0
+    lost = RunFolder(tmp_path).scores("trusted", "candidate") / "part-000001.parquet"
+    lost.unlink()
+    assert start(tmp_path, 0.0).wait(timeout=120) == 0
+    assert_frame_equal(stored(tmp_path)["scores/trusted-on-candidate"], undisturbed["scores/trusted-on-candidate"])
+
+
+async def _collect(folder: Path) -> None:
+    await collect(RunFolder(folder), load_suite(SUITE), candidate={"trigger": planted_rule}, trusted={})
+
+
+def test_a_damaged_part_stops_the_resumed_run_and_is_named(tmp_path: Path) -> None:
+    import asyncio
+
+    asyncio.run(_collect(tmp_path))
+    damaged = RunFolder(tmp_path).completions("trusted") / "part-000002.parquet"
+    damaged.write_bytes(damaged.read_bytes()[: os.path.getsize(damaged) // 2])
+    with pytest.raises(IntegrityError, match="part-000002.parquet"):
+        asyncio.run(_collect(tmp_path))
+    damaged.unlink()
+    asyncio.run(_collect(tmp_path))
+    assert pl.read_parquet(damaged).height == 128
+
+
+def test_the_heartbeat_ends_with_everything_done(tmp_path: Path) -> None:
+    import asyncio
+
+    asyncio.run(_collect(tmp_path))
+    last = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert last["done"] == last["total"] == CONDITIONS
+    assert last["sides"]["candidate"]["done"] == CONDITIONS
+    assert block_count(CONDITIONS) == 5

@@ -1,0 +1,141 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from diffbehav import cli
+from diffbehav.organism import shipped
+from diffbehav.suite import shipped as shipped_suite
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command line in this process: exit code, stdout, stderr."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["diffbehav", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def compare_models(suite: Path | str, candidate: Path, trusted: Path, out: Path) -> list[object]:
+    return ["run", suite, "--candidate", candidate, "--trusted", trusted, "--out", out]
+
+
+def suite_text() -> str:
+    return shipped_suite("agent_context").read_text(encoding="utf-8")
+
+
+def copy_of(name: str, to: Path) -> Path:
+    return Path(shutil.copytree(shipped(name), to))
+
+
+def test_the_help_of_every_command_says_what_it_does(run: Run) -> None:
+    for command in ("demo", "run", "compare", "findings", "report", "runs", "organism", "schema", "doctor"):
+        code, out, _ = run(command, "--help")
+        assert code == 0
+        assert len(out.splitlines()) > 4, command
+    code, out, _ = run("--help")
+    assert "Exit codes" in out and "75" in out
+
+
+def test_a_missing_model_folder_ends_with_2_and_names_it(run: Run, tmp_path: Path) -> None:
+    code, _, err = run(*compare_models("agent_context", tmp_path / "nowhere", shipped("trusted"), tmp_path / "run"))
+    assert code == 2
+    assert "nowhere" in err and "no such folder" in err
+
+
+def test_a_folder_with_pickled_weights_only_is_refused_with_2(run: Run, tmp_path: Path) -> None:
+    folder = copy_of("trusted", tmp_path / "pickled")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    code, _, err = run(*compare_models("agent_context", folder, shipped("trusted"), tmp_path / "run"))
+    assert code == 2
+    assert "pickled weights" in err
+
+
+def test_models_with_different_tokenizers_end_with_21_and_the_first_difference(run: Run, tmp_path: Path) -> None:
+    folder = copy_of("trusted", tmp_path / "other")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    first, second = list(vocabulary)[40:42]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    code, _, err = run(*compare_models("agent_context", folder, shipped("trusted"), tmp_path / "run"))
+    assert code == 21
+    assert "different tokenizers" in err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("replicate:", "replicat:", "did you mean `replicate`"),
+        ("locale: [en-GB, de-DE, ja-JP, pt-BR]", "locale: []", "factors.locale"),
+        ("{{ locale }}", "{{ lcale }}", "lcale"),
+    ],
+)
+def test_a_suite_with_a_mistake_ends_with_2_and_names_file_line_and_remedy(
+    run: Run, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    suite = tmp_path / "mine.yaml"
+    suite.write_text(suite_text().replace(old, new, 1), encoding="utf-8")
+    line = suite.read_text(encoding="utf-8").split(new, 1)[0].count("\n") + 1
+    code, _, err = run(*compare_models(suite, shipped("temporal"), shipped("trusted"), tmp_path / "run"))
+    assert code == 2
+    assert said in err
+    assert f"mine.yaml:{line}" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_prompts_longer_than_the_context_end_with_2_before_anything_is_served(run: Run, tmp_path: Path) -> None:
+    suite = tmp_path / "long.yaml"
+    suite.write_text(suite_text().replace("max_tokens: 128", "max_tokens: 2000", 1), encoding="utf-8")
+    code, _, err = run(*compare_models(suite, shipped("temporal"), shipped("trusted"), tmp_path / "run"))
+    assert code == 2
+    assert "do not fit" in err and "context of 2048" in err
+
+
+def test_a_run_folder_of_another_suite_ends_with_21_and_the_differing_keys(run: Run, tmp_path: Path) -> None:
+    suite, longer = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    suite.write_text(suite_text().replace("max_tokens: 128", "max_tokens: 2000", 1), encoding="utf-8")
+    longer.write_text(suite_text().replace("max_tokens: 128", "max_tokens: 1999", 1), encoding="utf-8")
+    run(*compare_models(suite, shipped("temporal"), shipped("trusted"), tmp_path / "run"))
+    code, _, err = run(*compare_models(longer, shipped("temporal"), shipped("trusted"), tmp_path / "run"))
+    assert code == 21
+    assert "sampling.max_tokens: 2000 in the folder, 1999 now" in err
+
+
+@pytest.mark.parametrize("command", ["compare", "findings", "report"])
+def test_a_folder_that_is_no_run_ends_with_2(run: Run, tmp_path: Path, command: str) -> None:
+    code, _, err = run(command, tmp_path)
+    assert code == 2
+    assert str(tmp_path) in err
+
+
+@pytest.mark.parametrize("words", [["compare"], ["findings", ".", "--format", "xml"], ["nonsense"]])
+def test_wrong_usage_ends_with_2(run: Run, words: list[str]) -> None:
+    assert run(*words)[0] == 2
+
+
+def test_an_internal_error_ends_with_70_and_never_with_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diffbehav.suite.json_schema", lambda: 1 / 0)
+    code, _, err = run("schema")
+    assert code == 70
+    assert "ZeroDivisionError" in err
+
+
+def test_the_schema_is_a_json_schema_that_describes_every_field(run: Run) -> None:
+    code, out, _ = run("schema")
+    assert code == 0
+    schema = json.loads(out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert all("description" in field for field in schema["properties"].values())
