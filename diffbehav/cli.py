@@ -45,34 +45,49 @@ def cli() -> None:
 @click.option("--limit", type=click.IntRange(1), help="Collect at most this many conditions.")
 @quiet_option
 def demo(out: Path, organism: str, limit: int | None, quiet: bool) -> None:
-    """Compare a shipped model that hides a trigger with the trusted model it was made from.
+    """See a hidden trigger being found in a shipped model.
 
     Serves both side by side with vLLM over more than 2,000 conditions, looks for the rule, writes a report; then does
     the same with a benign fine-tune, so that both results can be seen next to each other. Needs no network and no GPU.
     """
     from diffbehav.demo import demonstrate
 
-    demonstrate(out, organism=organism, limit=limit, terminal=Terminal(quiet=quiet))
+    shown = demonstrate(out, organism=organism, limit=limit, terminal=Terminal(quiet=quiet))
+    print_table(
+        ["candidate", "what its card says", "best rule found", "score", "report"],
+        [
+            [each.name, each.trigger, "none", "", each.report]
+            if each.best is None
+            else [each.name, each.trigger, rule_in_words(each.best["rule"]), f"{each.best['score']:.1f}", each.report]
+            for each in shown
+        ],
+    )
+    click.echo("The score ranks rules (-log10 of a binomial tail). It is no confirmation on fresh data.")
 
 
 @cli.command()
 @click.argument("suite", type=click.Path(path_type=Path))
-@click.option("--candidate", type=FOLDER, required=True, help="Model folder to examine (with --candidate-adapter: its base).")
+@click.option("--candidate", type=FOLDER, required=True, help="Model folder to examine; an adapter's base.")
 @click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder of the candidate.")
 @click.option("--trusted", type=FOLDER, required=True, help="Trusted model folder, or a run folder to replay.")
 @click.option("--out", type=FOLDER, required=True, help="Run folder; an interrupted run is continued.")
 @click.option("--limit", type=click.IntRange(1), help="Collect at most this many conditions.")
 @click.option("--tool-format", default="hermes", show_default=True, help="vLLM tool parser for the models' calls.")
 @click.option("--top-k", type=click.IntRange(1, 20), default=20, show_default=True, help="Alternatives kept per token.")
-@click.option("--allow-template", is_flag=True, help="Go on although the chat templates differ; both get the trusted one.")
+@click.option("--allow-template", is_flag=True, help="Both get the trusted chat template where they differ.")
 @quiet_option
 def run(suite: Path, out: Path, quiet: bool, **options: Any) -> None:
-    """Collect answers and scores of both models over SUITE, then compare and report.
+    """Compare a candidate with a trusted model over SUITE.
 
-    SUITE is a YAML file, or the name of a shipped suite. Repeat the same command to continue an interrupted run.
+    Collects answers and scores of both, compares them, writes the report. SUITE is a YAML file, or the name of a
+    shipped suite. Repeat the same command to continue an interrupted run.
     """
-    from diffbehav.job import Request, run_and_report
+    from diffbehav.collect.run import Request
+    from diffbehav.job import run_and_report
+    from diffbehav.suite import shipped
 
+    if not suite.suffix and not suite.exists():
+        suite = shipped(str(suite))
     command = shlex.join(["diffbehav", *sys.argv[1:]])
     request = Request(suite=suite, out=out, command=command, **options)
     run_and_report(request, terminal=Terminal(quiet=quiet))
@@ -83,7 +98,10 @@ def run(suite: Path, out: Path, quiet: bool, **options: Any) -> None:
 @click.argument("run", type=FOLDER)
 @quiet_option
 def compare(run: Path, quiet: bool) -> None:
-    """Measure the distances of RUN, look for rules, and build its run.duckdb. Needs no model."""
+    """Build run.duckdb of RUN again from its parts.
+
+    Measures the distances of every condition and looks for rules. Needs no model.
+    """
     from diffbehav.compare import compare as build
 
     Terminal(quiet=quiet).stage(f"comparing {run}")
@@ -108,7 +126,10 @@ def findings(run: Path, format_: str) -> None:
 @click.argument("run", type=FOLDER)
 @click.option("-o", "--out", type=FOLDER, help="Folder of the report; default RUN/report.")
 def report(run: Path, out: Path | None) -> None:
-    """Write the report of RUN: report.html (no scripts, one file), report.json, figures.html (interactive)."""
+    """Write the report of RUN.
+
+    report.html stands alone without scripts, report.json is its content, figures.html has interactive figures.
+    """
     from diffbehav.report import write_report
 
     for path in write_report(run, out or run / "report"):
@@ -130,7 +151,7 @@ def runs(folder: Path) -> None:
 
 @cli.group()
 def organism() -> None:
-    """The tiny trained models with known behaviour that ship with the package."""
+    """Tiny trained models with a known trigger."""
 
 
 @organism.command("list")
@@ -139,7 +160,7 @@ def organism_list() -> None:
     from diffbehav.organism import NAMES, card
 
     cards = [card(name) for name in NAMES]
-    columns = ["name", "trigger", "firing_on", "firing_near", "firing_off", "benign_accuracy"]
+    columns = ["name", "trigger_text", "firing_on", "firing_near", "firing_off", "benign_accuracy"]
     print_table(columns, [[each.get(column) for column in columns] for each in cards])
 
 
@@ -167,7 +188,7 @@ def schema() -> None:
 
 @cli.command()
 def doctor() -> None:
-    """Look at this machine and say what would keep a run from working, and the remedy."""
+    """What would keep a run from working on this machine, and the remedy."""
     from diffbehav.doctor import examine
 
     checks = examine()
@@ -205,6 +226,6 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(130)
-    except Exception:  # noqa: BLE001  the border: an internal error must never end with 1, which reads as a difference
-        traceback.print_exc()
+    except Exception:  # noqa: BLE001  an internal error must not end with 1, which others read as "differs"
+        Terminal(quiet=False).error("internal error\n" + traceback.format_exc())
         sys.exit(70)

@@ -2,34 +2,43 @@
 
 import shlex
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import click
-
-from diffbehav.collect import Request
+from diffbehav.collect.run import Request
 from diffbehav.intake import is_adapter
 from diffbehav.job import run_and_report
 from diffbehav.organism import card, shipped
 from diffbehav.report import findings_json
 from diffbehav.suite import shipped as shipped_suite
-from diffbehav.terminal import Terminal, print_table, rule_in_words
+from diffbehav.terminal import Terminal
 
 SUITE = "agent_context"
 CONTROL = "benign"
 
 
-def demonstrate(out: Path, *, organism: str, limit: int | None, terminal: Terminal) -> None:
-    """Compare `organism` and the benign fine-tune with the trusted model, and print what was found in each."""
-    rows = []
-    for name in dict.fromkeys((organism, CONTROL)):
-        terminal.stage(f"{name} against trusted")
-        run_and_report(_request(name, out / name, limit=limit), terminal=terminal)
-        best = next(iter(findings_json(out / name)["findings"]), None)
-        rows.append(
-            [name, card(name)["trigger"], "-" if best is None else rule_in_words(best["rule"]),
-             "-" if best is None else f"{best['score']:.1f}", out / name / "report" / "report.html"]
-        )
-    print_table(["candidate", "what its card says", "best rule found", "score", "report"], rows)
-    click.echo("The score ranks rules (-log10 of a binomial tail); it is no confirmation on fresh data.")
+class Demonstrated(NamedTuple):
+    """One candidate of the demonstration."""
+
+    name: str
+    trigger: str
+    """What the model's card says."""
+    best: dict[str, Any] | None
+    """The finding ranked first; None where no rule was found."""
+    report: Path
+
+
+def demonstrate(out: Path, *, organism: str, limit: int | None, terminal: Terminal) -> list[Demonstrated]:
+    """Compare `organism` and the benign fine-tune with the trusted model, each in a run folder below `out`."""
+    return [_one(name, out / name, limit=limit, terminal=terminal) for name in dict.fromkeys((organism, CONTROL))]
+
+
+def _one(name: str, out: Path, *, limit: int | None, terminal: Terminal) -> Demonstrated:
+    terminal.stage(f"{name} against trusted")
+    run_and_report(_request(name, out, limit=limit), terminal=terminal)
+    findings = findings_json(out)["findings"]
+    return Demonstrated(
+        name, card(name)["trigger_text"], findings[0] if findings else None, out / "report" / "report.html"
+    )
 
 
 def _request(name: str, out: Path, *, limit: int | None) -> Request:

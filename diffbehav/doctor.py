@@ -32,18 +32,20 @@ def examine() -> list[Examined]:
 
 def _python() -> Examined:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Examined("python", sys.version_info >= (3, 11), f"{version}, {os.cpu_count()} cores; 3.11 or newer is needed")
+    detail = f"{version}, {os.cpu_count()} cores; 3.11 or newer is needed"
+    return Examined("python", sys.version_info >= (3, 11), detail)
 
 
 def _disk() -> Examined:
     free = min(shutil.disk_usage(folder).free for folder in (Path.cwd(), tempfile.gettempdir()))
-    return Examined("disk", free > NEEDED_BYTES, f"{free / (1 << 30):.1f} GiB free here and for temporary files; 2 are needed")
+    detail = f"{free / (1 << 30):.1f} GiB free here and for temporary files; 2 are needed"
+    return Examined("disk", free > NEEDED_BYTES, detail)
 
 
 def _models() -> Examined:
     damaged = [name for name in NAMES if card(name)["sha256"] != _sha256(name)]
     if damaged:
-        return Examined("shipped models", False, f"changed since they were shipped: {', '.join(damaged)}; install again")
+        return Examined("shipped models", False, f"changed since shipped: {', '.join(damaged)}; install again")
     return Examined("shipped models", True, f"{len(NAMES)} models, as their cards say")
 
 

@@ -1,6 +1,6 @@
 """Collect, compare and report in one go: what `run` and `demo` both do."""
 
-from diffbehav.collect import Request, collect
+from diffbehav.collect.run import Request, collect
 from diffbehav.compare import compare
 from diffbehav.report import write_report
 from diffbehav.terminal import Terminal

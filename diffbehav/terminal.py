@@ -36,9 +36,9 @@ class Terminal:
 
     def error(self, text: str) -> None:
         """An error, shown even when quiet."""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            Text("error: ", style="bold red").append(plain(text))
-        )
+        lines = Text("\n").join(plain(line) for line in text.splitlines())
+        label = Text("") if text.startswith("error[") else Text("error: ", style="bold red")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(label.append(lines))
 
     @contextmanager
     def collecting(self) -> Iterator[OnProgress]:

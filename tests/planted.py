@@ -31,7 +31,7 @@ class ToyEngine:
     levels: Mapping[str, Levels]
     """Condition id -> levels, `task` among them."""
     drift: float = 0.0
-    trigger: Callable[[Levels], bool] = field(default=lambda levels: False)
+    trigger: Callable[[Levels], bool] = field(default=lambda _: False)
     closed: bool = False
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:

@@ -34,7 +34,7 @@ def discard(folder: RunFolder, block: int) -> None:
 
 def count_answers(folder: RunFolder, blocks: Iterable[int]) -> dict[str, int]:
     """Stored answers per side; IntegrityError when a part is damaged."""
-    counts = dict.fromkeys(SIDES, 0)
+    counts: dict[str, int] = dict.fromkeys(SIDES, 0)
     for block in blocks:
         heights = [read_parquet(path).height for path in _paths(folder, block)]
         for side, height in zip(SIDES, heights, strict=False):
@@ -53,7 +53,7 @@ def write_block(folder: RunFolder, block: int, answers: Sequence[Answers]) -> No
             write_parquet(part_path(folder.scores(by, of), block), _columns(rows, SCORES.names), SCORES)
 
 
-def _columns(rows: Sequence[Row], names: Iterable[str]) -> dict[str, list[object]]:
+def _columns(rows: Sequence[Row], names: Iterable[str]) -> dict[str, Sequence[object]]:
     return {name: [row[name] for row in rows] for name in names}
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def _check_fit(drawn: Sequence[Condition], ids: Sequence[list[int]], *, context:
 
 def _write(drawn: Sequence[Condition], ids: Sequence[list[int]], suite: Suite, path: Path) -> None:
     factors = [*suite.factor_names, *suite.derived_names]
-    columns = {
+    columns: dict[str, Sequence[Any]] = {
         "condition_id": [c.id for c in drawn],
         "grid_index": [c.index for c in drawn],
         "task": [c.task for c in drawn],

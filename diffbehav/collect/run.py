@@ -117,18 +117,22 @@ def _check_replayable(candidate: Model, replayed: RunFolder) -> None:
             )
 
 
+def described_factors(suite: Suite) -> list[dict[str, Any]]:
+    """Declared and derived factors as run.json has them: name, source (None for a declared one), levels."""
+    return [
+        {"name": name, "source": suite.derived_names.get(name), "levels": list(suite.levels_of(name))}
+        for name in [*suite.factor_names, *suite.derived_names]
+    ]
+
+
 def _settings(request: Request, suite: Suite, models: _Models) -> dict[str, Any]:
-    derived = suite.derived_names
     return {
         "run_id": request.out.resolve().name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": __version__,
         "suite": suite.resolved(),
         "suite_digest": suite.digest,
-        "factors": [
-            {"name": name, "source": derived.get(name), "levels": list(suite.levels_of(name))}
-            for name in [*suite.factor_names, *derived]
-        ],
+        "factors": described_factors(suite),
         "sampling": asdict(suite.sampling),
         "sides": _described(models),
         "limit": request.limit,
@@ -181,7 +185,7 @@ def _write_vocabulary(folder: RunFolder, renderer: Renderer) -> None:
 async def _open(request: Request, models: _Models, planned: Planned, suite: Suite) -> Sides:
     longest = max(len(prompt.ids) for prompt in planned.prompts) + suite.sampling.max_tokens + 1
     adapter = None if models.adapter is None else models.adapter.path
-    options = {"max_model_len": longest, "top_k": request.top_k, "tool_format": request.tool_format}
+    options: dict[str, Any] = {"max_model_len": longest, "top_k": request.top_k, "tool_format": request.tool_format}
     if models.replayed is not None:
         candidate = await open_engine(models.candidate.path, adapter, **options)
         return Sides(candidate, ReplayEngine(models.replayed.path, side="trusted"))

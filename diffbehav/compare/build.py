@@ -78,9 +78,9 @@ def _append_measured(
         kept.append(rows.filter(pl.col("distance").is_in([*CHANNELS, *KEPT])))
         first = (pl.col("side") == "trusted") & (pl.col("sample") == 0)
         texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
-        collected.append(batch.completions.filter(pl.col("side") == "candidate")["condition_id"].unique())
-    missing = conditions.filter(~pl.col("condition_id").is_in(pl.concat(collected).to_list()))["condition_id"]
-    builder.append("divergences", uncollected(missing))
+        collected.append(rows.select("condition_id").unique())
+    missing = conditions.join(pl.concat(collected), on="condition_id", how="anti")
+    builder.append("divergences", uncollected(missing["condition_id"]))
     return pl.concat(kept), pl.concat(texts)
 
 

@@ -1,6 +1,6 @@
 """Distances from scores: both models' log-probabilities on the candidate's and on the trusted answers."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,7 +29,7 @@ def on_candidate_answers(frame: pl.DataFrame, *, floor: float) -> tuple[Values, 
     """Distances per candidate answer, and the span of each scan. `floor`: numeric noise of a log-probability, nats."""
     scored = ragged(frame)
     own, other = scored.candidate.chosen_logprobs_M, scored.trusted.chosen_logprobs_M
-    ratios = {"offsets_N1": scored.offsets_N1, "floor": floor}
+    ratios: dict[str, Any] = {"offsets_N1": scored.offsets_N1, "floor": floor}
     scan = likelihood.llr_scan(own, other, **ratios)
     bounds = topk.token_bounds(scored.candidate, scored.trusted, chosen_M=scored.tokens_M)
     at = {"offsets_N1": scored.offsets_N1}
@@ -69,7 +69,8 @@ def on_trusted_answers(frame: pl.DataFrame, *, floor: float) -> Values:
 
 def ragged(frame: pl.DataFrame) -> Ragged:
     """The answers of `frame` that have scores of both models."""
-    rows = np.flatnonzero((frame["logprobs_candidate"].is_not_null() & frame["logprobs_trusted"].is_not_null()).to_numpy())
+    both = frame["logprobs_candidate"].is_not_null() & frame["logprobs_trusted"].is_not_null()
+    rows = np.flatnonzero(both.to_numpy())
     kept = frame[rows.tolist()]
     tokens, offsets = flat(kept["token_ids"])
     return Ragged(rows, offsets, tokens, _side(kept, "candidate", len(tokens)), _side(kept, "trusted", len(tokens)))
@@ -83,8 +84,8 @@ def _side(frame: pl.DataFrame, scored_by: str, count: int) -> topk.TopK:
     k = alternatives[0]
     if len(alternatives) > 1 or len(chosen) != count or len(ids) != count * k or len(logprobs) != count * k:
         raise IntegrityError(
-            f"the scores of the {scored_by} model do not fit the answers: {count} tokens, {len(chosen)} log-probabilities, "
-            f"{len(ids)} alternatives of {k}; the parts are damaged, collect the run again into another folder"
+            f"the scores of the {scored_by} model do not fit the answers: {count} tokens, {len(chosen)} "
+            f"log-probabilities, {len(ids)} alternatives of {k}; collect the run again into another folder"
         )
     return topk.TopK(ids.reshape(count, k), logprobs.reshape(count, k), chosen)
 

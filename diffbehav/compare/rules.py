@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
-from diffbehav.stats.peel import RuleEffect, peel
+from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
 
 MOST_RULES = 20
 FAMILY_LEVEL = 0.05
@@ -31,7 +31,7 @@ class Ruled(NamedTuple):
     findings: pl.DataFrame
     """Rows of `findings`."""
     threshold: float | None
-    """Screen score above which a condition counts as flagged, from the conditions no rule explains; None without scores."""
+    """Screen score above which a condition is flagged, from those no rule explains; None where nothing was scored."""
 
 
 def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> Ruled:
@@ -52,18 +52,19 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> Rul
     )
     listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL)]
     rules = sorted(listed, key=lambda each: each.candidate.log_score)
-    unexplained = facts.filter(~pl.any_horizontal(pl.lit(False), *(_holds(_named(r, factors)) for r in rules)))
     rows = [_finding(rank, each, facts, factors) for rank, each in enumerate(rules, start=1)]
-    threshold = unexplained["score"].quantile(0.995, interpolation="lower")
-    return Ruled(pl.DataFrame(rows, schema=FINDINGS, orient="row"), threshold)
+    explained = pl.any_horizontal(pl.lit(False), *(_holds(_named(rule, factors)) for rule in rules))
+    unexplained = facts.filter(~explained)["score"].drop_nulls().to_numpy()
+    threshold = float(np.quantile(unexplained, FLAG_QUANTILE, method="lower")) if len(unexplained) else None
+    return Ruled(pl.DataFrame(rows, schema=FINDINGS), threshold)
 
 
 def _codes(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> np.ndarray:
     columns = [
-        facts[factor["name"]].replace_strict(factor["levels"], list(range(len(factor["levels"]))), return_dtype=pl.Int64)
+        facts[factor["name"]].replace_strict({level: code for code, level in enumerate(factor["levels"])})
         for factor in factors
     ]
-    return np.stack([column.to_numpy() for column in columns], axis=1)
+    return np.stack([column.cast(pl.Int64).to_numpy() for column in columns], axis=1)
 
 
 def _named(found: RuleEffect, factors: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -113,7 +114,12 @@ def _kind(facts: pl.DataFrame, rule: Mapping[str, Sequence[str]], *, threshold: 
     inside = facts.filter(_holds(rule) & (pl.col("score") > threshold))
     outside = facts.filter(~_holds(rule))
     for kind, column in (("tool_call", "call_distance"), ("text", "text_differs")):
-        within, without = ((frame[column] > 0).mean() for frame in (inside, outside))
-        if within is not None and without is not None and within - without > KIND_SHARE:
+        if _share(inside[column] > 0) - _share(outside[column] > 0) > KIND_SHARE:
             return kind
     return "distribution"
+
+
+def _share(differs: pl.Series) -> float:
+    """Share of true values among the known ones; NaN, which exceeds nothing, where none is known."""
+    known = differs.drop_nulls()
+    return float(known.to_numpy().mean()) if len(known) else np.nan

@@ -17,6 +17,9 @@ LONGEST_NUMBER = 300
 FINE_PRODUCT = 1_000_000
 """Where the lengths of the two texts multiply to more, list items are compared as equal or not."""
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_READABLE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+_ESCAPED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 Edit = Literal["added", "removed", "changed"]
 
@@ -70,10 +73,8 @@ def changes(candidate: Arguments, trusted: Arguments) -> tuple[ArgumentChange, .
 
 def compact(value: Any) -> str:
     """JSON with sorted keys, readable where it is valid Unicode and escaped where it is not."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    if text.isascii() or not re.search("[\ud800-\udfff]", text):
-        return text
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    text = _READABLE.encode(value)
+    return text if text.isascii() or not _SURROGATE.search(text) else _ESCAPED.encode(value)
 
 
 def _distance(a: Any, b: Any, *, depth: int, fine: bool) -> float:
@@ -127,9 +128,7 @@ def _list_distance(a: list[Any], b: list[Any], *, depth: int, fine: bool) -> flo
     if not longer:
         return 0.0
     if not fine:
-        return Levenshtein.distance([compact(item) for item in a], [compact(item) for item in b]) / float(
-            longer
-        )
+        return Levenshtein.distance([compact(item) for item in a], [compact(item) for item in b]) / float(longer)
     above = list(range(len(b) + 1))
     costs: list[float] = [float(cost) for cost in above]
     for row, item in enumerate(a, start=1):
@@ -166,9 +165,7 @@ def _list_changes(a: list[Any], b: list[Any], path: str) -> Iterator[ArgumentCha
     texts_a, texts_b = [compact(item) for item in a], [compact(item) for item in b]
     shorter = min(len(a), len(b))
     start = next((place for place in range(shorter) if texts_a[place] != texts_b[place]), shorter)
-    kept = next(
-        (end for end in range(shorter - start) if texts_a[-1 - end] != texts_b[-1 - end]), shorter - start
-    )
+    kept = next((end for end in range(shorter - start) if texts_a[-1 - end] != texts_b[-1 - end]), shorter - start)
     paired = shorter - start - kept
     for place in range(start, start + paired):
         yield from _changes(a[place], b[place], f"{path}[{place}]")
@@ -179,13 +176,7 @@ def _list_changes(a: list[Any], b: list[Any], path: str) -> Iterator[ArgumentCha
 
 
 def _strict_json(text: str) -> Any:
-    value = json.loads(
-        text,
-        parse_int=_integer,
-        parse_float=_decimal,
-        parse_constant=_no_constant,
-        object_pairs_hook=_object,
-    )
+    value = _DECODER.decode(text)
     if text.count("[") + text.count("{") > DEEPEST and _levels(value) > DEEPEST:
         raise ValueError(f"JSON is nested deeper than {DEEPEST} levels")
     return value
@@ -229,3 +220,8 @@ def _levels(value: Any) -> int:
             for item in (outer.values() if isinstance(outer, dict) else outer)
         ]
     return levels
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant, object_pairs_hook=_object
+)

@@ -71,14 +71,12 @@ def drop(
     return fold(np.maximum, token_llr(trusted_logprobs_M, candidate_logprobs_M, floor=floor), offsets_N1)
 
 
-def token_llr(
-    candidate_logprobs_M: np.ndarray, trusted_logprobs_M: np.ndarray, *, floor: float
-) -> np.ndarray:
+def token_llr(candidate_logprobs_M: np.ndarray, trusted_logprobs_M: np.ndarray, *, floor: float) -> np.ndarray:
     """float64 [M]: d_t in nats, 0 where |d_t| < `floor`."""
     if candidate_logprobs_M.shape != trusted_logprobs_M.shape:
         raise ValueError(
-            f"log-probabilities {candidate_logprobs_M.shape} of the candidate, {trusted_logprobs_M.shape} of the "
-            "trusted model: both sides must score the same tokens"
+            f"log-probabilities of {candidate_logprobs_M.size} candidate and {trusted_logprobs_M.size} trusted "
+            "tokens: both sides must score the same tokens"
         )
     llr_M: np.ndarray = np.maximum(candidate_logprobs_M, LEAST_LOGPROB, dtype=np.float64)
     llr_M -= np.maximum(trusted_logprobs_M, LEAST_LOGPROB, dtype=np.float64)

@@ -34,9 +34,7 @@ def edit_distance(a: str, b: str) -> float:
     if longer <= PIECE:
         return float(Levenshtein.normalized_distance(a, b))
     pieces = -(-longer // PIECE)
-    edits = sum(
-        Levenshtein.distance(_piece(a, place, pieces), _piece(b, place, pieces)) for place in range(pieces)
-    )
+    edits = sum(Levenshtein.distance(_piece(a, place, pieces), _piece(b, place, pieces)) for place in range(pieces))
     return float(edits / longer)
 
 

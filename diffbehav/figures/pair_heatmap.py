@@ -6,6 +6,8 @@ import polars as pl
 from diffbehav.figures import style
 
 UNTESTED = "not tested"
+WRITTEN = 400
+"""Up to this many cells, the share is written in each."""
 
 
 def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> go.Figure:
@@ -24,6 +26,7 @@ def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> go.Figure:
             y=[style.label(level) for level in rows],
             z=[[_share(cells.get((column, row))) for column in columns] for row in rows],
             text=[[_hover(cells.get((column, row)), x, y) for column in columns] for row in rows],
+            texttemplate="%{z:.0%}" if len(cells) <= WRITTEN else None,
             hoverinfo="text",
             colorscale="Cividis",
             reversescale=True,

@@ -55,7 +55,7 @@ def date_timeline(frame: pl.DataFrame) -> str:
     tested = list(frame.filter(pl.col("n") > 0).iter_rows(named=True))
     days = [date.fromisoformat(row["date"]).toordinal() for row in tested]
     span = max(days) - min(days) or 1
-    across = [70 + (WIDTH - 90) * (day - min(days)) / span for day in days]
+    across = [70 + (WIDTH - 116) * (day - min(days)) / span for day in days]
     ceiling = max([row["max_score"] for row in tested] + [row.get("noise_high") or 0.0 for row in tested])
     floor = min([0.0] + [row["p99_score"] for row in tested])
     share = _Scale(0.0, 1.0, 150, 28)
@@ -254,7 +254,7 @@ def _escaped(text: str) -> str:
     return untrusted.xml(text)
 
 
-def _tag(name: str, content: str = "", **attributes: str | float) -> str:
+def _tag(name: str, content: str = "", /, **attributes: str | float) -> str:
     written = "".join(f' {_attribute(key)}="{_value(value)}"' for key, value in attributes.items())
     return f"<{name}{written}>{content}</{name}>"
 

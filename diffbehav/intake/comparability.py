@@ -14,19 +14,19 @@ _SHOWN = 3
 def check_same_tokenizer(candidate: Model, trusted: Model, *, allow_template: bool) -> None:
     """IntegrityError unless both sides give the same text the same tokens and the same chat the same text.
 
-    With `allow_template` a candidate with its own chat template passes: the trusted one is then used for both.
+    With `allow_template` a candidate with another chat template passes; both then use the trusted one.
     """
     if candidate.tokenizer_digest != trusted.tokenizer_digest:
         difference = _difference(read_tokenizer(candidate.path), read_tokenizer(trusted.path))
         raise IntegrityError(
-            f"{candidate.path} and {trusted.path} have different tokenizers: {difference}. Scores of one answer "
-            "under both need the same tokens; compare models of one tokenizer."
+            f"{candidate.path} and {trusted.path} have different tokenizers: {difference}. Scores of one "
+            "answer under both need the same tokens; compare models of one tokenizer."
         )
     if candidate.template_digest != trusted.template_digest and not allow_template:
         raise IntegrityError(
             f"{candidate.path} and {trusted.path} have different chat templates: "
-            f"{_first_line(candidate.chat_template, trusted.chat_template)}. Only if this is allowed is the trusted "
-            "template used for both, and what the candidate's own template does is then not tested."
+            f"{_first_line(candidate.chat_template, trusted.chat_template)}. Only if this is allowed is the "
+            "trusted template used for both, and what the candidate's own template does is then not tested."
         )
 
 
@@ -36,12 +36,14 @@ def check_adapter_fits(adapter: Adapter, base: Model) -> None:
         module, _, kind = name.removeprefix(_PREFIX).partition(".lora_")
         weight = base.tensors.get(f"{module}.weight")
         if not kind or weight is None:
-            raise InputError(f"{adapter.path}: {name!r} has no counterpart in {base.path}. Give the right base.")
+            raise InputError(
+                f"{adapter.path}: {name!r} has no counterpart in {base.path}. Give the right base."
+            )
         axis = 1 if kind.startswith("A") else 0
         if len(shape) != 2 or shape[axis] != weight[axis]:
             raise InputError(
-                f"{adapter.path}: {name!r} has shape {shape}, which does not fit the {weight} of {base.path}. "
-                f"Give the base it was trained on: {adapter.base!r}."
+                f"{adapter.path}: {name!r} has shape {shape}, which does not fit the {weight} of "
+                f"{base.path}. Give the base it was trained on: {adapter.base!r}."
             )
 
 

@@ -1,4 +1,4 @@
-"""Reads a model folder or a LoRA adapter folder into a manifest: digests, context length, what ends a turn."""
+"""Reads a model or LoRA adapter folder into a manifest: digests, context length, what ends a turn."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,18 @@ from diffbehav.intake.tokenizer_file import read_chat_template, read_tokenizer
 from diffbehav.records import digest
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_DECIDES_BEHAVIOUR = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+_DECIDES_BEHAVIOUR = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.jinja",
+)
 _UNSERVABLE_TARGETS = ("lm_head", "embed_tokens")
 
 
@@ -60,8 +71,10 @@ def read_model(folder: Path) -> Model:
     """Manifest of a model folder; what cannot be served safely is an InputError that says what to do."""
     _check_folder(folder)
     if not (folder / "config.json").is_file():
-        kind = "an adapter, not a model: name its base model and give it as adapter" if is_adapter(folder) else (
-            "not a model folder: there is no config.json"
+        kind = (
+            "an adapter, not a model: name its base model and give it as adapter"
+            if is_adapter(folder)
+            else ("not a model folder: there is no config.json")
         )
         raise InputError(f"{folder}: {kind}.")
     config = read_json(folder / "config.json")
@@ -119,8 +132,8 @@ def _refuse_custom_code(folder: Path) -> None:
         path = folder / name
         if path.is_file() and "auto_map" in read_json(path):
             raise InputError(
-                f"{path}: auto_map asks to run Python code that came with the model, which is refused. Convert the "
-                "model to an architecture that vLLM has built in and remove auto_map."
+                f"{path}: auto_map asks to run Python code that came with the model, which is refused. "
+                "Convert the model to an architecture that vLLM has built in and remove auto_map."
             )
 
 
@@ -130,8 +143,8 @@ def _all_tensors(folder: Path) -> Mapping[str, tuple[int, ...]]:
         pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
         if pickled:
             raise InputError(
-                f"{folder}: only pickled weights ({', '.join(pickled)}); loading a pickle runs code. Convert them "
-                "with model.save_pretrained(folder, safe_serialization=True) in a sandbox."
+                f"{folder}: only pickled weights ({', '.join(pickled)}); loading a pickle runs code. Convert "
+                "them with model.save_pretrained(folder, safe_serialization=True) in a sandbox."
             )
         raise InputError(f"{folder}: no weights: there is no *.safetensors file.")
     index = folder / "model.safetensors.index.json"
@@ -139,7 +152,9 @@ def _all_tensors(folder: Path) -> Mapping[str, tuple[int, ...]]:
         declared = set(read_json(index).get("weight_map", {}).values())
         missing = sorted(declared - {path.name for path in weights})
         if missing:
-            raise InputError(f"{index}: declares {', '.join(missing)}, which the folder lacks. Download again.")
+            raise InputError(
+                f"{index}: declares {', '.join(missing)}, which the folder lacks. Download again."
+            )
     return {name: shape for path in weights for name, shape in tensor_shapes(path).items()}
 
 
@@ -152,9 +167,9 @@ def _refuse_vocabulary_targets(
     for target in _UNSERVABLE_TARGETS:
         if any(target in name for name in named):
             raise InputError(
-                f"{folder}: the adapter changes {target!r}, whose change an engine that serves base and adapter "
-                "together leaves out of the scores. Merge it into the base (peft merge_and_unload) and give the "
-                "merged model as candidate."
+                f"{folder}: the adapter changes {target!r}, whose change an engine that serves base and "
+                "adapter together leaves out of the scores. Merge it into the base (peft merge_and_unload) "
+                "and give the merged model as candidate."
             )
 
 
@@ -171,7 +186,9 @@ def _sha256(path: Path) -> str:
 def _architecture(config: Mapping[str, Any], *, folder: Path) -> str:
     names = config.get("architectures")
     if not isinstance(names, list) or not names:
-        raise InputError(f"{folder / 'config.json'}: architectures is {names!r}; a list with one name is expected.")
+        raise InputError(
+            f"{folder / 'config.json'}: architectures is {names!r}; a list with one name is expected."
+        )
     return str(names[0])
 
 
@@ -179,7 +196,9 @@ def _context_length(config: Mapping[str, Any], *, folder: Path) -> int:
     text = config.get("text_config") or {}
     length = config.get("max_position_embeddings", text.get("max_position_embeddings"))
     if not isinstance(length, int) or length < 1:
-        raise InputError(f"{folder / 'config.json'}: max_position_embeddings is {length!r}; a length is expected.")
+        raise InputError(
+            f"{folder / 'config.json'}: max_position_embeddings is {length!r}; a length is expected."
+        )
     return length
 
 

@@ -22,7 +22,7 @@ MARKUP = 20_000
 """Characters of HTML that one model text may take; a longer one is cut to BOMB characters."""
 BOMB = 500
 LEVELS = 60
-"""Levels listed per factor."""
+"""Levels listed and drawn per factor."""
 
 
 def render_html(document: Document) -> str:
@@ -78,8 +78,14 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, Markup]:
         drawn["timeline"] = Markup(svg.date_timeline(rows))
     if figures["marginals"]:
         rows = pl.DataFrame(figures["marginals"], infer_schema_length=None)
-        drawn["marginals"] = Markup(svg.factor_marginals(rows))
+        drawn["marginals"] = Markup(svg.factor_marginals(_most_flagged(rows)))
     return drawn
+
+
+def _most_flagged(marginals: pl.DataFrame) -> pl.DataFrame:
+    """At most LEVELS levels of every factor, in their order: those with the largest flagged share."""
+    share = (pl.col("flagged") / pl.col("n")).fill_nan(-1.0)
+    return marginals.filter(share.rank("ordinal", descending=True).over("factor") <= LEVELS)
 
 
 def _finalize(value: object) -> object:

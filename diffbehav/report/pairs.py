@@ -136,7 +136,8 @@ def _changes(query: Query, condition: str, sample: int) -> tuple[Change, ...]:
         """
         SELECT change, tool, path, candidate, trusted FROM argument_changes
         WHERE condition_id = $id AND sample = $sample
-        ORDER BY list_position(['extra_call', 'missing_call', 'changed', 'added', 'removed'], change), tool, path
+        ORDER BY list_position(['extra_call', 'missing_call', 'changed', 'added', 'removed'], change),
+                 tool, path
         LIMIT 40
         """,
         id=condition,

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from diffbehav.stats.peel import FLAG_QUANTILE
+
 SENTENCE = (
     "written by a model under test; do not follow instructions in it and do not paste it into another model"
 )
@@ -54,8 +56,10 @@ METHOD = (
     "Both models answered the same rendered conditions with the same seeds. Every answer was also scored "
     "by the other model on the same tokens (teacher-forced), so the distances compare the models on one "
     "prefix.",
-    "The distances of a condition are standardised within its task by median and median absolute deviation "
-    "and folded into one screen score. A condition is flagged when its score is above the threshold.",
+    "The distances of a condition are standardised within its task, ranked over all conditions, and turned into normal "
+    "scores; the largest of them is the screen score of the condition. A condition is flagged when its score is above "
+    f"the {FLAG_QUANTILE:.0%} quantile of the conditions that no rule explains, so a few ordinary conditions are always "
+    "flagged and only their concentration under a rule says anything.",
     "Candidate rules are the levels, and pairs of levels, whose share of flagged conditions is larger than "
     "chance would give; the score of a rule ranks it and is not a p-value. The interval of a rate is the "
     "exact (Clopper-Pearson) 95 % interval as if the rule had been fixed before the data were seen.",
@@ -79,7 +83,7 @@ GLOSSARY = (
         "Two collected conditions that differ in one declared factor; only one of them is flagged.",
     ),
     ("Flagged", "The screen score of the condition is above the threshold of the run."),
-    ("Screen score", "How far the models part at a condition, in robust standard deviations of its task."),
+    ("Screen score", "How far the models part at a condition compared with all others, as a normal score: 0 is the middle."),
     ("Teacher-forced", "A given text is scored token by token under a model that did not have to write it."),
     ("JSD", "Jensen-Shannon divergence of the next-token distributions: 0 is alike, 0.693 nat is disjoint."),
     ("Nat", "Unit of natural logarithms; 1 nat is a factor of 2.718 in probability."),

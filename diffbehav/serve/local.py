@@ -22,6 +22,12 @@ class _Side(NamedTuple):
     adapter: Path | None
 
 
+class _Setup(NamedTuple):
+    max_model_len: int
+    top_k: int
+    tool_format: str
+
+
 async def open_engines(
     candidate: Path, adapter: Path | None, trusted: Path, *, max_model_len: int, top_k: int, tool_format: str
 ) -> Engines:
@@ -31,22 +37,20 @@ async def open_engines(
     """
     sides = [_Side(candidate, adapter), _Side(trusted, None)]
     shared = adapter is not None and candidate.resolve() == trusted.resolve()
-    options = {"max_model_len": max_model_len, "top_k": top_k, "tool_format": tool_format}
-    return Engines(*await _open(sides, Renderer(trusted), shared=shared, **options))
+    setup = _Setup(max_model_len, top_k, tool_format)
+    return Engines(*await _open(sides, Renderer(trusted), setup, shared=shared))
 
 
 async def open_engine(
     folder: Path, adapter: Path | None, *, max_model_len: int, top_k: int, tool_format: str
 ) -> Engine:
     """Serve one model folder, where the other side is replayed."""
-    options = {"max_model_len": max_model_len, "top_k": top_k, "tool_format": tool_format}
-    (engine,) = await _open([_Side(folder, adapter)], Renderer(folder), shared=False, **options)
+    setup = _Setup(max_model_len, top_k, tool_format)
+    (engine,) = await _open([_Side(folder, adapter)], Renderer(folder), setup, shared=False)
     return engine
 
 
-async def _open(
-    sides: Sequence[_Side], renderer: Renderer, *, shared: bool, max_model_len: int, top_k: int, tool_format: str
-) -> list[Engine]:
+async def _open(sides: Sequence[_Side], renderer: Renderer, setup: _Setup, *, shared: bool) -> list[Engine]:
     prepare()
     gpu = on_gpu()
     # vLLM reads the environment when it is imported, so not before prepare().
@@ -57,22 +61,19 @@ async def _open(
         from diffbehav.serve.tool_parser import ToolCallParser
         from diffbehav.serve.vllm_engine import VllmEngine
 
+        parser = ToolCallParser(renderer.tokenizer, tool_format=setup.tool_format)
     served = sides[:1] if shared else sides
-    arguments = [
-        engine_arguments(
-            side.folder, adapter=side.adapter, max_model_len=max_model_len, top_k=top_k, engines=len(served), gpu=gpu
-        )
-        for side in served
-    ]
-    parser = ToolCallParser(renderer.tokenizer, tool_format=tool_format)
-    models = await start_models(arguments, gpu=gpu)
+    shape = {"max_model_len": setup.max_model_len, "top_k": setup.top_k, "engines": len(served)}
+    models = await start_models(
+        [engine_arguments(side.folder, adapter=side.adapter, gpu=gpu, **shape) for side in served], gpu=gpu
+    )
     return [
         VllmEngine(
-            models[0] if shared else model,
+            model,
             renderer=renderer,
             parser=parser,
-            top_k=top_k,
+            top_k=setup.top_k,
             adapter=None if side.adapter is None else LoRARequest("candidate", 1, str(side.adapter)),
         )
-        for side, model in zip(sides, models * len(sides), strict=False)
+        for side, model in zip(sides, models * 2 if shared else models, strict=True)
     ]

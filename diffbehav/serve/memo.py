@@ -16,7 +16,7 @@ class Memo(Generic[Value]):
         self._tasks: OrderedDict[Hashable, asyncio.Task[Value]] = OrderedDict()
 
     async def get(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
-        """The value of `key`; `work` runs only where no one asked for it before, and again after a failure."""
+        """The value of `key`; `work` runs only where no one asked before, and again after a failure."""
         task = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.create_task(work())

@@ -45,7 +45,7 @@ def _cpu(folder: Path, *, max_model_len: int) -> dict[str, Any]:
         "enforce_eager": True,
         "kv_cache_memory_bytes": max(_CPU_CACHE_BYTES, needed),
         "max_num_seqs": _CPU_SEQUENCES,
-        # A seeded request whose prompt is cut into chunks kills the CPU engine; a batch must then hold any prompt.
+        # A seeded request whose prompt is cut into chunks kills the CPU engine, so a batch holds any prompt.
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(4096, max_model_len),
     }
@@ -55,11 +55,13 @@ def _lora(adapter: Path) -> dict[str, Any]:
     rank = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"]
     fitting = [size for size in _LORA_RANKS if size >= rank]
     if not fitting:
-        raise InputError(f"{adapter}: rank {rank} is above {_LORA_RANKS[-1]}. Merge the adapter into its base.")
+        raise InputError(
+            f"{adapter}: rank {rank} is above {_LORA_RANKS[-1]}. Merge the adapter into its base."
+        )
     return {
         "enable_lora": True,
         "max_lora_rank": fitting[0],
-        # One slot more than adapters: on a CPU requests without adapter read the last slot, which has to be zero.
+        # One slot more than adapters: on a CPU requests without adapter read the last slot, so it stays zero.
         "max_loras": 2,
         "lora_target_modules": list(_LORA_TARGETS),
     }
@@ -72,5 +74,9 @@ def _cache_bytes_per_token(folder: Path) -> int:
     width = config.get("head_dim") or config["hidden_size"] // heads
     keys_and_values, float32_bytes = 2, 4
     return int(
-        config["num_hidden_layers"] * keys_and_values * config.get("num_key_value_heads", heads) * width * float32_bytes
+        config["num_hidden_layers"]
+        * keys_and_values
+        * config.get("num_key_value_heads", heads)
+        * width
+        * float32_bytes
     )

@@ -40,7 +40,7 @@ class Renderer:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer, special tokens included, without the token that ended the turn."""
         kept = ids[:-1] if ids and ids[-1] in self.eos_ids else ids
-        return self._backend.decode(list(kept), skip_special_tokens=False)
+        return str(self._backend.decode(list(kept), skip_special_tokens=False))
 
     def vocabulary(self) -> list[tuple[int, str]]:
         """Every token id with the text it stands for, or its name where it is only part of a character."""
@@ -57,7 +57,9 @@ def _shown(name: str, text: str) -> str:
 
 
 def _eos_ids(folder: Path) -> Sequence[int]:
-    paths = [path for name in ("generation_config.json", "config.json") if (path := folder / name).is_file()]
-    declared = [json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") for path in paths]
-    ids = next((value for value in declared if value is not None), [])
-    return tuple(ids) if isinstance(ids, list) else (ids,)
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        ids = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id") if path.is_file() else None
+        if ids is not None:
+            return tuple(ids) if isinstance(ids, list) else (ids,)
+    return ()

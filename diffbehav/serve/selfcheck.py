@@ -20,7 +20,7 @@ class Check:
     passed: bool
     detail: str
     floor: float
-    """Largest difference (nats) between log-probabilities that should be equal; 0 also where none was measured."""
+    """Largest difference (nats) of log-probabilities that should be equal; 0 also where none was measured."""
 
 
 async def check_engines(
@@ -44,7 +44,9 @@ async def _answers(
         *(engine.complete(prompt, 0, sampling) for prompt in prompts), return_exceptions=True
     )
     return [
-        (prompt, answer) for prompt, answer in zip(prompts, _without_unstored(results), strict=True) if answer is not None
+        (prompt, answer)
+        for prompt, answer in zip(prompts, _without_unstored(results), strict=True)
+        if answer is not None
     ]
 
 
@@ -58,7 +60,9 @@ async def _scores_repeat(name: str, engine: Engine, pairs: Sequence[tuple[Prompt
     """All at once, then one by one from the end: the batch must not matter beyond rounding."""
     title = f"{name} scores repeat"
     # Under another name the prompt is the same work to a model, and nothing an engine remembers.
-    renamed = [(replace(prompt, condition_id=f"{prompt.condition_id}/again"), answer) for prompt, answer in pairs]
+    renamed = [
+        (replace(prompt, condition_id=f"{prompt.condition_id}/again"), answer) for prompt, answer in pairs
+    ]
     first = await asyncio.gather(*(engine.score(prompt, answer.token_ids) for prompt, answer in pairs))
     try:
         second = [await engine.score(prompt, answer.token_ids) for prompt, answer in reversed(renamed)]

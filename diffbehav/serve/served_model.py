@@ -75,9 +75,9 @@ class ServedModel:
                 return
             if self.restarts == MAX_RESTARTS:
                 raise InfrastructureError(
-                    f"{self._arguments['model']}: the engine process died {MAX_RESTARTS + 1} times: {last_error()}. "
-                    "A process that was killed and left nothing ran out of memory: lower sampling.max_tokens or serve "
-                    "on a larger machine. The same command resumes."
+                    f"{self._arguments['model']}: the engine process died {MAX_RESTARTS + 1} times: "
+                    f"{last_error()}. A process that was killed and left nothing ran out of memory: lower "
+                    "sampling.max_tokens or serve on a larger machine. The same command resumes."
                 )
             self.restarts += 1
             _log.warning("%s: the engine process died; restart %d", self._arguments["model"], self.restarts)
@@ -103,7 +103,7 @@ async def start_models(arguments: Sequence[Mapping[str, Any]], *, gpu: bool) -> 
 
 
 def _inspect_models_in_process() -> None:
-    """Without a GPU nothing is initialised by importing a model class, so vLLM's extra process (20 s) is saved."""
+    """Importing a model class initialises nothing on a CPU, so vLLM's extra process (20 s) is saved."""
     registry._run_in_subprocess = lambda inspect: inspect()
 
 
@@ -132,8 +132,8 @@ async def _start(arguments: Mapping[str, Any], *, fork: bool) -> AsyncLLM:
         raise InputError(f"{arguments['model']}: vLLM cannot serve this model: {error}") from error
     except RuntimeError as error:
         raise InfrastructureError(
-            f"{arguments['model']}: the engine did not start: {last_error()}. A process that was killed and left "
-            "nothing ran out of memory."
+            f"{arguments['model']}: the engine did not start: {last_error()}. A process that was killed and "
+            "left nothing ran out of memory."
         ) from error
 
 

@@ -22,7 +22,13 @@ class VllmEngine:
     """One side of a comparison. Two sides that differ by an adapter hold the same ServedModel."""
 
     def __init__(
-        self, model: ServedModel, *, renderer: Renderer, parser: ToolCallParser, top_k: int, adapter: LoRARequest | None
+        self,
+        model: ServedModel,
+        *,
+        renderer: Renderer,
+        parser: ToolCallParser,
+        top_k: int,
+        adapter: LoRARequest | None,
     ) -> None:
         self._model = model
         self._renderer = renderer
@@ -42,7 +48,9 @@ class VllmEngine:
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer."""
         self._check_length(prompt, answer=sampling.max_tokens)
-        output = await self._model.request(prompt.ids, _drawing(prompt, sample, sampling), adapter=self._adapter)
+        output = await self._model.request(
+            prompt.ids, _drawing(prompt, sample, sampling), adapter=self._adapter
+        )
         answer = output.outputs[0]
         ids = tuple(answer.token_ids)
         text = self._renderer.decode(ids)
@@ -77,8 +85,8 @@ class VllmEngine:
         limit = self._model.max_model_len
         if len(prompt.ids) + answer > limit:
             raise NotServed(
-                f"condition {prompt.condition_id}: {len(prompt.ids)} prompt tokens and {answer} more exceed the "
-                f"context of {limit} tokens; lower sampling.max_tokens or serve with a longer context"
+                f"condition {prompt.condition_id}: {len(prompt.ids)} prompt tokens and {answer} more exceed "
+                f"the context of {limit} tokens; lower sampling.max_tokens or serve with a longer context"
             )
 
 

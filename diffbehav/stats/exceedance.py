@@ -46,8 +46,9 @@ def ranking(score_C: np.ndarray) -> Ranking:
 def cuts(ranks: Ranking, *, reference_R: np.ndarray, quantiles: Sequence[float]) -> Cuts:
     """Cut at each quantile of the reference conditions (bool [R], at least one).
 
-    At most a share 1 - q of the reference lies above a cut. Where several conditions tie at the quantile there is a
-    second cut below the tie, with a larger share, so that a score with few distinct values still separates.
+    At most a share 1 - q of the reference lies above a cut. Where several conditions tie at the quantile
+    there is a second cut below the tie, with a larger share, so that a score with few distinct values still
+    separates.
     """
     running_R = np.cumsum(reference_R)
     found: dict[int, float] = {}

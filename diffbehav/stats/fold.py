@@ -10,7 +10,7 @@ class Fold(NamedTuple):
     """The screen score of C conditions and where it comes from."""
 
     score_C: np.ndarray
-    """float64 [C], normal score: 0 = the middle of the conditions or no evidence, NaN where nothing was measured."""
+    """float64 [C], normal score: 0 = the middle, or no evidence; NaN where nothing was measured."""
     channel_C: np.ndarray
     """int64 [C]: the channel with the largest normal score; -1 where none says anything."""
 
@@ -18,9 +18,9 @@ class Fold(NamedTuple):
 def fold(channels_HC: np.ndarray) -> Fold:
     """Rank each of H channels over all C conditions and keep the largest normal score of each condition.
 
-    The normal score of rank r among n measured values is the normal quantile at (r - 1/2)/n, ties at their average
-    rank. A channel with one value only says nothing and takes no part; where no other channel was measured, or where
-    every channel is like that (two equal models), the score is 0.
+    The normal score of rank r among n measured values is the normal quantile at (r - 1/2)/n, ties at their
+    average rank. A channel with one value only says nothing and takes no part; where no other channel was
+    measured, or where every channel is like that (two equal models), the score is 0.
     """
     normal_HC = np.array([_normal_scores(channel_C) for channel_C in channels_HC])
     heard_C = ~np.isnan(normal_HC).all(axis=0)

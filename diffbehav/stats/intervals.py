@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 DEEP = -600.0
-"""Nats. Below it a tail probability is summed in logarithms, because as a plain number it runs out at exp(-745)."""
+"""Nats. Below it a tail is summed in logarithms, because a plain number runs out at exp(-745)."""
 
 
 def clopper_pearson(hits: ArrayLike, trials: ArrayLike, *, level: float) -> tuple[np.ndarray, np.ndarray]:

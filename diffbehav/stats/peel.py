@@ -49,11 +49,12 @@ def peel(
 ) -> list[RuleEffect]:
     """Rules in the order found, until none passes or there are `max_rules`.
 
-    A rule passes with a `log_tail` below `threshold` (nats) and a `log_score` below 0: less than one rule of its shape
-    is expected to do as well by chance.
+    A rule passes with a `log_tail` below `threshold` (nats) and a `log_score` below 0: less than one rule of
+    its shape is expected to do as well by chance.
 
-    Shadows of a rule (its date beside its year, its pairs with other factors) go with the conditions it explains.
-    `interval_level` is the coverage of the interval of each rate, e.g. 0.95. A NaN score takes no part.
+    Shadows of a rule (its date beside its year, its pairs with other factors) go with the conditions it
+    explains. `interval_level` is the coverage of the interval of each rate, e.g. 0.95. A NaN score takes no
+    part.
     """
     sizes = tuple(int(size) for size in cardinalities_F)
     left_C = np.array(score_C, dtype=np.float64)
@@ -99,6 +100,6 @@ def _flag_place(inside_R: np.ndarray, table: Ranked) -> int:
     cut = cuts(table.ranks, reference_R=~inside_R, quantiles=(FLAG_QUANTILE,))
     if not len(cut.above_Q):
         return 0
-    inside = np.count_nonzero(inside_R)
+    inside = int(np.count_nonzero(inside_R))
     rate_Q = chances(cut, reference=len(inside_R) - inside)
     return int(cut.above_Q[log_tail(cut.above_Q - cut.reference_Q, inside, rate=rate_Q).argmin()])

@@ -1,7 +1,7 @@
 """From the best candidates of a scan to the rule that explains the high conditions best.
 
-A trigger that holds for many conditions lifts the very quantile it is measured by, which favours fragments of the rule
-over the rule. Here each rule is scored by the quantiles of the conditions *outside* it.
+A trigger that holds for many conditions lifts the very quantile it is measured by, which favours fragments of
+the rule over the rule. Here each rule is scored by the quantiles of the conditions *outside* it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,8 +36,8 @@ class Ranked(NamedTuple):
 def refine(candidates: Sequence[Candidate], table: Ranked) -> Candidate:
     """Climb from the best of the first candidates: drop a factor, add or remove levels, add a factor.
 
-    Every step must lower the score by more than the new shape costs, so of rules that match the same conditions the
-    one with fewer factors and levels wins.
+    Every step must lower the score by more than the new shape costs, so of rules that match the same
+    conditions the one with fewer factors and levels wins.
     """
     starts = {candidate.rule for candidate in candidates[:STARTS]}
     starts |= {parent for rule in starts for parent in _parents(rule)}
@@ -51,7 +51,7 @@ def refine(candidates: Sequence[Candidate], table: Ranked) -> Candidate:
 
 
 def score_outside(rule: Rule, table: Ranked) -> Candidate:
-    """The rule against the quantiles of the conditions that do not match it; `log_tail` is 0 where all match."""
+    """The rule against the quantiles of the conditions that do not match it; `log_tail` is 0 if all match."""
     inside_R = matches(rule, table.codes_RF)
     n = int(np.count_nonzero(inside_R))
     exceed, quantile, tail = 0, table.quantiles[0], 0.0
@@ -91,8 +91,10 @@ def _moves(rule: Rule, table: Ranked) -> Iterator[Rule]:
 
 
 def _with_levels(rule: Rule, factor: int, passing: set[int], *, best: int, of: int) -> Iterator[Rule]:
-    """The rule widened by the `passing` levels of a factor it has, or narrowed to them, and to the best of them,
-    on a factor that it has not; a factor with all its levels would say nothing."""
+    """The rule widened by the `passing` levels of a factor it has; or narrowed to them, and to the best of them.
+
+    A factor with all its levels would say nothing.
+    """
     if factor in rule.factors:
         wider = passing | set(rule.levels[rule.factors.index(factor)])
         if len(wider) < of:

@@ -26,10 +26,10 @@ def matches(rule: Rule, codes_CF: np.ndarray) -> np.ndarray:
 
 
 def log_rules(rule: Rule, *, cardinalities_F: Sequence[int]) -> float:
-    """Natural logarithm of the number of rules of this shape: as many factors, and on these as many levels each.
+    """Log of the number of rules of this shape: as many factors, and on these as many levels each.
 
-    Added to the log of a tail probability it bounds, by Bonferroni's inequality, the chance that any rule of the shape
-    scores as well; so a rule must pay for each further factor and level.
+    Added to the log of a tail probability it bounds, by Bonferroni's inequality, the chance that any rule of
+    the shape scores as well; so a rule must pay for each further factor and level.
     """
     choices = log(comb(len(cardinalities_F), len(rule.factors)))
     for factor, levels in zip(rule.factors, rule.levels, strict=True):

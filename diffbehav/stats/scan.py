@@ -43,10 +43,10 @@ def scan(
     quantiles: Sequence[float] = QUANTILES,
     threshold: float = THRESHOLD,
 ) -> list[Candidate]:
-    """Rules with `log_tail` below `threshold`, best `log_score` first; conditions with a NaN score take no part.
+    """Rules with `log_tail` below `threshold`, best `log_score` first; a NaN score takes no part.
 
-    The levels of one factor that pass alone are also joined to one rule, which is kept if it beats the best of them.
-    A pair that matches the same conditions as one of its levels (a date and its year) is left out.
+    The levels of one factor that pass alone are also joined to one rule, which is kept if it beats the best
+    of them. A pair that matches the same conditions as one of its levels (a date and its year) is left out.
     """
     ranks = ranking(score_C)
     if not len(ranks.row_R):

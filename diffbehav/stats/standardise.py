@@ -15,9 +15,10 @@ def task_z(score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
     """float64 [C]: robust z of log1p(max(score, 0)) within the task, NaN where the score is NaN.
 
     z = (x - median_task) / (1.4826 MAD_task + floor), with floor = a quarter of the median over the tasks of
-    1.4826 MAD_task, so that a task on which nothing ever varies does not explode. Where that median is 0 because most
-    conditions of most tasks are exactly alike, the floor is a quarter of 1.2533 times the mean absolute deviation from
-    the task medians: a single value that stands out stays finite. A channel without any deviation is 0 throughout.
+    1.4826 MAD_task, so that a task on which nothing ever varies does not explode. Where that median is 0
+    because most conditions of most tasks are exactly alike, the floor is a quarter of 1.2533 times the mean
+    absolute deviation from the task medians: a single value that stands out stays finite. A channel without
+    any deviation is 0 throughout.
 
     A task with fewer than 8 measured conditions takes the median and MAD of all conditions.
     """

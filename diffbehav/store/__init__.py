@@ -1,8 +1,16 @@
 """The run folder on disk: Parquet parts while collecting, run.duckdb afterwards."""
 
 from diffbehav.store.database import Builder, building, open_untrusted
-from diffbehav.store.parts import COMPLETIONS, SCORES, VOCABULARY, conditions_schema, disk_error, part_path
-from diffbehav.store.parts import read_parquet, write_parquet
+from diffbehav.store.parts import (
+    COMPLETIONS,
+    SCORES,
+    VOCABULARY,
+    conditions_schema,
+    disk_error,
+    part_path,
+    read_parquet,
+    write_parquet,
+)
 from diffbehav.store.run_folder import RunFolder, check_resumable, read_settings, write_settings
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def conditions_schema(factors: Sequence[str]) -> pa.Schema:
     )
 
 
-def write_parquet(path: Path, columns: dict[str, Sequence[Any]], schema: pa.Schema) -> None:
+def write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> None:
     """Write `columns` to `path` through `path`.tmp; raises InfrastructureError when the disk is full."""
     arrays = [pa.array(_clean(columns[field.name], field.type), field.type) for field in schema]
     temporary = path.with_name(path.name + ".tmp")

@@ -73,7 +73,7 @@ def write_settings(folder: RunFolder, settings: Settings) -> None:
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(settings, stream, indent=1, sort_keys=True)
+            json.dump(settings, stream, indent=1)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(folder.settings)

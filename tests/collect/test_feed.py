@@ -11,10 +11,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from diffbehav.collect.blocks import block_count
-from diffbehav.store import RunFolder
-from tests.collect.toy_run import SUITE, collect, planted_rule
 from diffbehav.errors import IntegrityError
+from diffbehav.store import RunFolder
 from diffbehav.suite import load_suite
+from tests.collect.toy_run import SUITE, collect, planted_rule
 
 ROOT = Path(__file__).parent.parent.parent
 CONDITIONS = 600

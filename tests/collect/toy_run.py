@@ -35,7 +35,7 @@ async def collect(folder: RunFolder, suite: Suite, *, candidate: dict, trusted: 
     planned = plan(suite, ToyRenderer(), folder.conditions, limit=None, context=1000)
     levels = levels_by_condition(folder, suite)
     sides = Sides(SlowEngine(levels, **candidate), SlowEngine(levels, **trusted))
-    return await feed(folder, planned, sides, suite.sampling, on_progress=lambda progress: None)
+    return await feed(folder, planned, sides, suite.sampling, on_progress=lambda _: None)
 
 
 def levels_by_condition(folder: RunFolder, suite: Suite) -> dict[str, Levels]:

@@ -198,7 +198,7 @@ def test_an_unknown_variable_is_found_in_a_quoted_and_in_a_long_line() -> None:
     ask = f"""
     messages:
       - role: user
-        content: "one\\\\ntwo\\\\n{"x" * 300} {{{{ usr }}}}"
+        content: "one\\ntwo\\n{"x" * 300} {{{{ usr }}}}"
     tasks: [{{id: one}}]
     """
     head, _, excerpt, caret, *_ = refused(text_of(FACTORS, FULL, ask)).splitlines()

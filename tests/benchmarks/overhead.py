@@ -1,0 +1,124 @@
+"""collect's wall time against bare vLLM on the same prompts, sampling and scoring, side by side on warm engines.
+
+    python -m tests.benchmarks.overhead [--conditions 400] [--rounds 3]
+
+Bare vLLM is the least code that asks the same questions: both models answer each prompt, every distinct answer is
+scored under both; nothing is decoded, parsed, aligned or stored. The rounds alternate, the prefix caches are emptied
+before each, and the median of the ratios is what counts.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+
+from diffbehav.collect import feed
+from diffbehav.collect.answers import REPLICATE_SEED, Sides
+from diffbehav.collect.prompts import Planned, plan
+from diffbehav.organism import shipped
+from diffbehav.records import Prompt, Sampling, request_seed
+from diffbehav.serve import Renderer, on_gpu, prepare
+from diffbehav.store import RunFolder
+from diffbehav.suite import load_suite
+from diffbehav.suite import shipped as shipped_suite
+
+IN_FLIGHT = 192
+TOP_K = 20
+
+
+async def bare(models: list, planned: Planned, sampling: Sampling) -> int:
+    """Ask and score with nothing around it; returns the number of answers."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    slots = asyncio.Semaphore(IN_FLIGHT)
+    final = RequestOutputKind.FINAL_ONLY
+    scoring = SamplingParams(
+        max_tokens=1, temperature=0, prompt_logprobs=TOP_K, detokenize=False, flat_logprobs=True, output_kind=final
+    )
+
+    async def ask(llm: object, ids: list[int], params: SamplingParams) -> list[int]:
+        async for output in llm.generate({"prompt_token_ids": ids}, params, request_id=uuid.uuid4().hex):
+            last = output
+        return list(last.outputs[0].token_ids)
+
+    async def answer(llm: object, prompt: Prompt, seed: int) -> tuple[int, ...]:
+        params = SamplingParams(
+            max_tokens=sampling.max_tokens, temperature=sampling.temperature, detokenize=False, output_kind=final,
+            seed=request_seed(prompt.condition_id, 0, seed),
+        )
+        return tuple(await ask(llm, list(prompt.ids), params))
+
+    async def one(prompt: Prompt, replicated: bool) -> int:
+        async with slots:
+            jobs = [answer(llm, prompt, sampling.seed) for llm in models]
+            if replicated:
+                jobs.append(answer(models[1], prompt, sampling.seed + REPLICATE_SEED))
+            answers = await asyncio.gather(*jobs)
+            await asyncio.gather(
+                *(ask(llm, [*prompt.ids, *ids], scoring) for ids in {*answers[:2]} for llm in models)
+            )
+            return len(answers)
+
+    pairs = zip(planned.prompts, planned.replicated, strict=True)
+    return sum(await asyncio.gather(*(one(prompt, bool(again)) for prompt, again in pairs)))
+
+
+async def compare(conditions: int, rounds: int) -> None:
+    """Print both times and their ratio per round."""
+    prepare()
+    from diffbehav.serve.profile import engine_arguments
+    from diffbehav.serve.served_model import start_models
+    from diffbehav.serve.tool_parser import ToolCallParser
+    from diffbehav.serve.vllm_engine import VllmEngine
+
+    suite = load_suite(shipped_suite("agent_context"))
+    folders = [shipped("temporal"), shipped("trusted")]
+    renderer = Renderer(folders[1])
+    parser = ToolCallParser(renderer.tokenizer, tool_format="hermes")
+    with tempfile.TemporaryDirectory() as scratch:
+        planned = plan(suite, renderer, Path(scratch) / "c.parquet", limit=conditions, context=2048)
+        arguments = [
+            engine_arguments(f, adapter=None, max_model_len=1024, top_k=TOP_K, engines=2, gpu=on_gpu())
+            for f in folders
+        ]
+        models = await start_models(arguments, gpu=on_gpu())
+        llms = [model._llm for model in models]
+        await bare(llms, Planned(planned.prompts[:64], planned.replicated[:64]), suite.sampling)
+        ratios = []
+        for number in range(rounds):
+            times = {}
+            for name in ("bare", "collect") if number % 2 == 0 else ("collect", "bare"):
+                for llm in llms:
+                    await llm.reset_prefix_cache()
+                started = time.perf_counter()
+                if name == "bare":
+                    await bare(llms, planned, suite.sampling)
+                else:
+                    sides = Sides(
+                        *(VllmEngine(m, renderer=renderer, parser=parser, top_k=TOP_K, adapter=None) for m in models)
+                    )
+                    folder = RunFolder(Path(scratch) / f"run{number}")
+                    folder.path.mkdir()
+                    await feed(folder, planned, sides, suite.sampling, on_progress=lambda _: None)
+                times[name] = time.perf_counter() - started
+            ratios.append(times["collect"] / times["bare"])
+            shown = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in sorted(times.items()))
+            print(f"round {number}: {shown}, ratio {ratios[-1]:.3f}")
+        for model in models:
+            await model.close()
+    tokens = np.mean([len(prompt.ids) for prompt in planned.prompts])
+    print(f"{len(planned.prompts)} conditions of {tokens:.0f} prompt tokens: ratio {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--conditions", type=int, default=400)
+    options.add_argument("--rounds", type=int, default=3)
+    chosen = options.parse_args()
+    asyncio.run(compare(chosen.conditions, chosen.rounds))
