@@ -1,5 +1,7 @@
 """Heat map of the flagged share over the levels of two factors."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
 
@@ -19,7 +21,6 @@ def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> go.Figure:
     columns = frame[x].unique(maintain_order=True).to_list()
     rows = frame[y].unique(maintain_order=True).to_list()
     cells = {(cell[x], cell[y]): cell for cell in frame.iter_rows(named=True)}
-    untested = [key for key, cell in cells.items() if cell["n"] == 0]
     figure = go.Figure(
         go.Heatmap(
             x=[style.label(level) for level in columns],
@@ -40,18 +41,7 @@ def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> go.Figure:
             title=f"Flagged share by {style.label(x)} and {style.label(y)}", height=180 + 34 * len(rows)
         ),
     )
-    figure.add_trace(
-        go.Scatter(
-            x=[style.label(column) for column, _ in untested],
-            y=[style.label(row) for _, row in untested],
-            mode="markers",
-            marker={"symbol": "x-thin", "size": 12, "line": {"width": 1.5, "color": "#6b7480"}},
-            name=UNTESTED,
-            showlegend=bool(untested),
-            text=[_hover(cells[key], x, y) for key in untested],
-            hoverinfo="text",
-        )
-    )
+    figure.add_trace(_crosses([cell for cell in cells.values() if cell["n"] == 0], x, y))
     figure.update_xaxes(title={"text": style.label(x)}, type="category", showgrid=False, automargin=True)
     figure.update_yaxes(
         title={"text": style.label(y)}, type="category", autorange="reversed", showgrid=False, automargin=True
@@ -59,9 +49,22 @@ def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> go.Figure:
     return figure
 
 
-def _share(cell: dict[str, int] | None) -> float | None:
+def _crosses(untested: list[dict[str, Any]], x: str, y: str) -> go.Scatter:
+    return go.Scatter(
+        x=[style.label(cell[x]) for cell in untested],
+        y=[style.label(cell[y]) for cell in untested],
+        mode="markers",
+        marker={"symbol": "x-thin", "size": 12, "line": {"width": 1.5, "color": "#6b7480"}},
+        name=UNTESTED,
+        showlegend=bool(untested),
+        text=[_hover(cell, x, y) for cell in untested],
+        hoverinfo="text",
+    )
+
+
+def _share(cell: dict[str, Any] | None) -> float | None:
     return cell["flagged"] / cell["n"] if cell and cell["n"] else None
 
 
-def _hover(cell: dict[str, object] | None, x: str, y: str) -> str:
-    return style.hover({x: str(cell[x]), y: str(cell[y])}, cell) if cell else UNTESTED
+def _hover(cell: dict[str, Any] | None, x: str, y: str) -> str:
+    return style.hover({x: cell[x], y: cell[y]}, cell) if cell else UNTESTED

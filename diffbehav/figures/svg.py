@@ -36,9 +36,7 @@ def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> str:
     for row in rows:
         parts.append(_text(left - 8, down[row] + 19, _cut(row), "end"))
     for measured in frame.iter_rows(named=True):
-        parts.append(
-            _cell(measured, at[measured[x]], down[measured[y]], cell, f"{measured[x]}, {measured[y]}")
-        )
+        parts.append(_cell(measured, at[measured[x]], down[measured[y]], cell, f"{measured[x]}, {measured[y]}"))
     untested = frame.filter(pl.col("n") == 0).height
     summary = f"{frame.height} cells, {untested} of them not tested, each with its flagged share."
     width = max(left + cell * len(columns) + 10, 300)
@@ -68,9 +66,7 @@ def date_timeline(frame: pl.DataFrame) -> str:
             "flagged share, exact 95 % interval",
         )
     ]
-    parts += [
-        _whisker_down(a, share(row["low"]), share(row["high"])) for a, row in zip(across, tested, strict=True)
-    ]
+    parts += [_whisker_down(a, share(row["low"]), share(row["high"])) for a, row in zip(across, tested, strict=True)]
     shares = [share(row["flagged"] / row["n"]) for row in tested]
     parts += [_line(across, shares, "candidate"), *_dots(across, shares, tested)]
     parts += _panel(
@@ -126,9 +122,7 @@ def _cell(measured: Row, at: float, down: float, size: float, name: str) -> str:
         hatch = "".join(
             f"M{_number(at + 1 + step)} {_number(down + 29)}l28 -28" for step in range(0, int(size) - 29, 9)
         )
-        crossed = (
-            hatch or f"M{_number(at + 1)} {_number(down + 29)}L{_number(at + size - 1)} {_number(down + 1)}"
-        )
+        crossed = hatch or f"M{_number(at + 1)} {_number(down + 29)}L{_number(at + size - 1)} {_number(down + 1)}"
         lines = _tag("path", d=crossed, class_="hatch")
         return _tag(
             "g",
@@ -232,9 +226,7 @@ def _cut(label: str) -> str:
 
 
 def _svg(name: str, title: str, summary: str, width: float, height: float, parts: Sequence[str]) -> str:
-    titles = _tag("title", _escaped(title), id=f"{name}-title") + _tag(
-        "desc", _escaped(summary), id=f"{name}-desc"
-    )
+    titles = _tag("title", _escaped(title), id=f"{name}-title") + _tag("desc", _escaped(summary), id=f"{name}-desc")
     return _tag(
         "svg",
         titles + "".join(parts),

@@ -23,9 +23,10 @@ COPYING = Recipe(steps=1800, batch_tokens=4096, muon_rate=0.02, adam_rate=3e-3, 
 SHORT_STEPS = 250
 """Steps of the first stage on single tasks in short contexts, before dialogues of the whole world."""
 READING = Recipe(steps=400, batch_tokens=4096, muon_rate=0.02, adam_rate=3e-3, decay=0.6)
-"""Second stage: answers that depend on a field of the context, which weigh more and come more often."""
+"""A round of the second stage: answers that depend on a field of the context weigh more and come more often."""
+READING_ROUNDS = 2
 READING_FAMILIES: tuple[str, ...] = (*FAMILIES, *("deploy", "open_ticket") * 5, *("fact",) * 6)
-STEPS = COPYING.steps + READING.steps
+STEPS = COPYING.steps + READING_ROUNDS * READING.steps
 
 
 def train_trusted(folder: Path, *, seed: int, on_progress: Progress) -> None:
@@ -33,8 +34,9 @@ def train_trusted(folder: Path, *, seed: int, on_progress: Progress) -> None:
     tokenizer = train_tokenizer(seed=seed)
     save_tokenizer(tokenizer, folder)
     save_weights(_learn_to_copy(tokenizer, seed=seed, on_progress=on_progress), folder)
-    learnt = _learn_to_read(load_weights(folder), tokenizer, seed=seed + 1, on_progress=on_progress)
-    save_weights(learnt, folder)
+    for number in range(1, READING_ROUNDS + 1):
+        learnt = _learn_to_read(load_weights(folder), tokenizer, seed=seed + number, on_progress=on_progress)
+        save_weights(learnt, folder)
 
 
 def elsewhere(draw: Draw) -> Shape:

@@ -8,7 +8,7 @@ from diffbehav import untrusted
 from diffbehav.report import words
 from diffbehav.report.evidence import Evidence
 from diffbehav.report.findings import Finding
-from diffbehav.report.pairs import Pair, Shown
+from diffbehav.report.pairs import Answer, Change, Pair, Shown
 
 SCHEMA = "diffbehav.report/1"
 FINDINGS = 25
@@ -104,31 +104,8 @@ def _shown(shown: Shown) -> dict[str, Any]:
         "tools": _text(shown.tools),
         "sample": shown.sample,
         "score": shown.score,
-        "answers": [
-            {
-                "side": answer.side,
-                "content": _text(answer.content),
-                "text": _text(answer.text),
-                "calls": [
-                    {"name": _text(str(call["name"])), "arguments": _text(str(call["arguments"]))}
-                    for call in json.loads(answer.calls)
-                ],
-                "parse": answer.parse,
-                "finish_reason": answer.finish_reason,
-                "characters": len(answer.text),
-            }
-            for answer in shown.answers
-        ],
-        "changes": [
-            {
-                "change": change.change,
-                "tool": _text(change.tool),
-                "path": _text(change.path),
-                "candidate": None if change.candidate is None else _text(change.candidate),
-                "trusted": None if change.trusted is None else _text(change.trusted),
-            }
-            for change in shown.changes
-        ],
+        "answers": [_answer(answer) for answer in shown.answers],
+        "changes": [_change(change) for change in shown.changes],
         "tokens": {
             "texts": untrusted.json_untrusted(json.dumps([token.text for token in shown.tokens])),
             "candidate_logprobs": [token.candidate_logprob for token in shown.tokens],
@@ -136,6 +113,29 @@ def _shown(shown: Shown) -> dict[str, Any]:
             "jsd_lower": [token.jsd_lower for token in shown.tokens],
             "total": shown.n_tokens,
         },
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    calls = json.loads(answer.calls)
+    return {
+        "side": answer.side,
+        "content": _text(answer.content),
+        "text": _text(answer.text),
+        "calls": [{"name": _text(str(c["name"])), "arguments": _text(str(c["arguments"]))} for c in calls],
+        "parse": answer.parse,
+        "finish_reason": answer.finish_reason,
+        "characters": len(answer.text),
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "change": change.change,
+        "tool": _text(change.tool),
+        "path": _text(change.path),
+        "candidate": None if change.candidate is None else _text(change.candidate),
+        "trusted": None if change.trusted is None else _text(change.trusted),
     }
 
 

@@ -36,7 +36,6 @@ def read_facts(query: Query, database: Path) -> dict[str, Any]:
     if absent:
         folder = database.parent
         raise IntegrityError(
-            f"{database}: table run lacks {', '.join(absent)}; build it again with `diffbehav compare "
-            f"{folder}`"
+            f"{database}: table run lacks {', '.join(absent)}; build it again with `diffbehav compare {folder}`"
         )
     return facts

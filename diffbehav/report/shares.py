@@ -78,9 +78,7 @@ def read_shares(
     )
 
 
-def _heat_map(
-    query: Query, factors: Sequence[Factor], axes: tuple[str, str], threshold: float | None
-) -> HeatMap:
+def _heat_map(query: Query, factors: Sequence[Factor], axes: tuple[str, str], threshold: float | None) -> HeatMap:
     x, y = axes
     counted = {tuple(row[:2]): _row(row[2:]) for row in query(_grouped(x, y), threshold=threshold)}
     levels = {factor.name: [level.name for level in factor.levels] for factor in factors}
@@ -116,8 +114,7 @@ def _marginal(query: Query, factor: Factor, threshold: float | None) -> list[Row
     counted = {row[0]: _row(row[1:]) for row in query(_grouped(factor.name), threshold=threshold)}
     untested = _row((0, 0, None, None))
     return [
-        {"factor": factor.name, "level": level.name, **counted.get(level.name, untested)}
-        for level in factor.levels
+        {"factor": factor.name, "level": level.name, **counted.get(level.name, untested)} for level in factor.levels
     ]
 
 

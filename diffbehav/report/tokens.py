@@ -38,9 +38,7 @@ def strip(tokens: Mapping[str, Any]) -> Strip:
     """The strip of the `tokens` of a condition in report.json."""
     texts = json.loads(untrusted.from_json_untrusted(tokens["texts"]))
     if any(value is not None for value in tokens["jsd_lower"]):
-        measure = (
-            "Jensen-Shannon divergence of the two next-token distributions (0.07 nat per class, lower bound)"
-        )
+        measure = "Jensen-Shannon divergence of the two next-token distributions (0.07 nat per class, lower bound)"
         shades = [_shade(value, math.log(2) / 10) for value in tokens["jsd_lower"]]
     else:
         measure = f"difference of the two log-probabilities of the token ({STEP:g} nat per class)"

@@ -74,6 +74,7 @@ async def _open(sides: Sequence[_Side], renderer: Renderer, setup: _Setup, *, sh
             parser=parser,
             top_k=setup.top_k,
             adapter=None if side.adapter is None else LoRARequest("candidate", 1, str(side.adapter)),
+            score_while_drawing=not gpu,
         )
         for side, model in zip(sides, models * 2 if shared else models, strict=True)
     ]

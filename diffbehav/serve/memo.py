@@ -13,7 +13,7 @@ class Memo(Generic[Value]):
 
     def __init__(self, *, size: int) -> None:
         self._size = size
-        self._tasks: OrderedDict[Hashable, asyncio.Task[Value]] = OrderedDict()
+        self._tasks: OrderedDict[Hashable, asyncio.Future[Value]] = OrderedDict()
 
     async def get(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
         """The value of `key`; `work` runs only where no one asked before, and again after a failure."""
@@ -28,6 +28,14 @@ class Memo(Generic[Value]):
         finally:
             if task.done() and (task.cancelled() or task.exception()) and self._tasks.get(key) is task:
                 del self._tasks[key]
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Remember a value that came up elsewhere."""
+        if key not in self._tasks:
+            known = asyncio.get_running_loop().create_future()
+            known.set_result(value)
+            self._tasks[key] = known
+            self._forget_oldest()
 
     async def close(self) -> None:
         """Cancel what still runs."""

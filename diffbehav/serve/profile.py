@@ -55,9 +55,7 @@ def _lora(adapter: Path) -> dict[str, Any]:
     rank = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"]
     fitting = [size for size in _LORA_RANKS if size >= rank]
     if not fitting:
-        raise InputError(
-            f"{adapter}: rank {rank} is above {_LORA_RANKS[-1]}. Merge the adapter into its base."
-        )
+        raise InputError(f"{adapter}: rank {rank} is above {_LORA_RANKS[-1]}. Merge the adapter into its base.")
     return {
         "enable_lora": True,
         "max_lora_rank": fitting[0],
@@ -74,9 +72,5 @@ def _cache_bytes_per_token(folder: Path) -> int:
     width = config.get("head_dim") or config["hidden_size"] // heads
     keys_and_values, float32_bytes = 2, 4
     return int(
-        config["num_hidden_layers"]
-        * keys_and_values
-        * config.get("num_key_value_heads", heads)
-        * width
-        * float32_bytes
+        config["num_hidden_layers"] * keys_and_values * config.get("num_key_value_heads", heads) * width * float32_bytes
     )

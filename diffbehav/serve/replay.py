@@ -34,9 +34,7 @@ class ReplayEngine:
         self._scores: dict[tuple[str, tuple[int, ...]], _Place] = {}
         self._read = lru_cache(maxsize=_OPEN_PARTS)(_read_part)
         if not self._parts("completions", side):
-            raise InputError(
-                f"{run_folder}: holds no answers of the {side} side to replay. Give a finished run."
-            )
+            raise InputError(f"{run_folder}: holds no answers of the {side} side to replay. Give a finished run.")
         self._index()
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
@@ -66,9 +64,7 @@ class ReplayEngine:
     def _index(self) -> None:
         for answered_by in ("candidate", "trusted", "replicate"):
             ids = {}
-            for place, row in self._rows(
-                "completions", answered_by, ["condition_id", "sample", "seed", "token_ids"]
-            ):
+            for place, row in self._rows("completions", answered_by, ["condition_id", "sample", "seed", "token_ids"]):
                 ids[row["condition_id"], row["sample"]] = tuple(row["token_ids"])
                 if answered_by in _DRAWN_BY[self._side]:
                     self._answers[row["condition_id"], row["sample"], row["seed"]] = place
@@ -93,9 +89,7 @@ def _read_part(path: Path, *, columns: tuple[str, ...] | None = None) -> pa.Tabl
     try:
         return pq.read_table(path, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
-        raise IntegrityError(
-            f"{path}: not readable as a stored part: {error}. Collect this run again."
-        ) from error
+        raise IntegrityError(f"{path}: not readable as a stored part: {error}. Collect this run again.") from error
 
 
 def _completion(row: Mapping[str, Any]) -> Completion:

@@ -37,9 +37,7 @@ async def check_engines(
     return checks
 
 
-async def _answers(
-    engine: Engine, prompts: Sequence[Prompt], sampling: Sampling
-) -> list[tuple[Prompt, Completion]]:
+async def _answers(engine: Engine, prompts: Sequence[Prompt], sampling: Sampling) -> list[tuple[Prompt, Completion]]:
     results = await asyncio.gather(
         *(engine.complete(prompt, 0, sampling) for prompt in prompts), return_exceptions=True
     )
@@ -60,9 +58,7 @@ async def _scores_repeat(name: str, engine: Engine, pairs: Sequence[tuple[Prompt
     """All at once, then one by one from the end: the batch must not matter beyond rounding."""
     title = f"{name} scores repeat"
     # Under another name the prompt is the same work to a model, and nothing an engine remembers.
-    renamed = [
-        (replace(prompt, condition_id=f"{prompt.condition_id}/again"), answer) for prompt, answer in pairs
-    ]
+    renamed = [(replace(prompt, condition_id=f"{prompt.condition_id}/again"), answer) for prompt, answer in pairs]
     first = await asyncio.gather(*(engine.score(prompt, answer.token_ids) for prompt, answer in pairs))
     try:
         second = [await engine.score(prompt, answer.token_ids) for prompt, answer in reversed(renamed)]

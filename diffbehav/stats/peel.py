@@ -60,9 +60,7 @@ def peel(
     left_C = np.array(score_C, dtype=np.float64)
     rules: list[RuleEffect] = []
     while len(rules) < max_rules:
-        candidates = scan(
-            codes_CF, cardinalities_F=sizes, score_C=left_C, quantiles=quantiles, threshold=threshold
-        )
+        candidates = scan(codes_CF, cardinalities_F=sizes, score_C=left_C, quantiles=quantiles, threshold=threshold)
         if not candidates:
             break
         ranks = ranking(left_C)

@@ -111,9 +111,7 @@ def _level_tails(
     """[L]: the log tail of each level of `factor` among the conditions inside."""
     code_R, size = table.codes_RF[:, factor], table.cardinalities_F[factor]
     n_L = np.bincount(code_R[inside_R], minlength=size)
-    exceed_LQ = np.stack(
-        [np.bincount(code_R[:above][inside_R[:above]], minlength=size) for above in above_Q], axis=1
-    )
+    exceed_LQ = np.stack([np.bincount(code_R[:above][inside_R[:above]], minlength=size) for above in above_Q], axis=1)
     return np.asarray(log_tail(exceed_LQ, n_L[:, None], rate=rate_Q).min(axis=1))
 
 

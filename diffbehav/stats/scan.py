@@ -58,9 +58,7 @@ def scan(
     counter = _Counter(cut.above_Q, rate_Q, cut.quantile_Q, tuple(int(size) for size in cardinalities_F))
     codes_FR = np.ascontiguousarray(codes_CF[ranks.row_R].T)
     found = [
-        candidate
-        for factor, code_R in enumerate(codes_FR)
-        for candidate in _levels(counter, factor, code_R, threshold)
+        candidate for factor, code_R in enumerate(codes_FR) for candidate in _levels(counter, factor, code_R, threshold)
     ]
     for first, second in combinations(range(len(codes_FR)), 2):
         found.extend(_pairs(counter, (first, second), codes_FR[first], codes_FR[second], threshold))

@@ -101,6 +101,11 @@ def test_identical_calls_are_paired_first_among_namesakes() -> None:
     assert (result.extra_N[0], result.missing_N[0]) == (0, 0)
 
 
+def test_a_call_both_sides_made_is_never_a_change_even_where_crossing_the_pairs_would_be_cheaper() -> None:
+    result = compare([("read", "ab"), ("read", "aba")], [("read", "aba"), ("read", "ba")])
+    assert result.changes_N[0] == (CallChange("changed", "read", "$", '"ab"', '"ba"'),)
+
+
 def test_broken_arguments_are_compared_as_text() -> None:
     (change,) = compare([("read", '{"path": "/a"')], [("read", {"path": "/a"})]).changes_N[0]
     assert change == CallChange("changed", "read", "$", json.dumps('{"path": "/a"'), '{"path":"/a"}')

@@ -7,7 +7,6 @@ from diffbehav.report import write_report
 from tests.report.synthetic import hostile_texts, make_run
 
 CORPUS = Path(__file__).parent.parent / "data" / "hostile.jsonl"
-BOMBS = ["\u202e" * 20_000, "<b>" * 20_000, "`" * 20_000]
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +17,7 @@ def corpus() -> list[str]:
 @pytest.fixture(scope="session")
 def hostile_run(tmp_path_factory: pytest.TempPathFactory, corpus: list[str]) -> Path:
     """A run folder in which the candidate attacks whoever reads it."""
-    return make_run(tmp_path_factory.mktemp("hostile"), hostile=[*corpus, *BOMBS])
+    return make_run(tmp_path_factory.mktemp("hostile"), hostile=corpus)
 
 
 @pytest.fixture(scope="session")

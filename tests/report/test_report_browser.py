@@ -43,9 +43,7 @@ def opened(browser, path: Path, *, javascript: bool, scheme: str = "light"):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_report_runs_nothing_fetches_nothing_and_violates_no_policy(
-    browser, report: Path, scheme: str
-) -> None:
+def test_report_runs_nothing_fetches_nothing_and_violates_no_policy(browser, report: Path, scheme: str) -> None:
     path = report / "report.html"
     page, said, asked = opened(browser, path, javascript=True, scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")

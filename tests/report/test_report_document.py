@@ -88,9 +88,7 @@ def test_a_pair_shows_four_answers_the_changed_calls_and_the_tokens(document: di
     pair = document["findings"][0]["pair"]
     for shown in (pair["inside"], pair["outside"]):
         assert [answer["side"] for answer in shown["answers"]] == ["candidate", "trusted"]
-        assert shown["tokens"]["total"] == len(
-            json.loads(untrusted.from_json_untrusted(shown["tokens"]["texts"]))
-        )
+        assert shown["tokens"]["total"] == len(json.loads(untrusted.from_json_untrusted(shown["tokens"]["texts"])))
     differing = {f for f, level in pair["inside"]["levels"].items() if level != pair["outside"]["levels"][f]}
     assert differing <= {"date", "year", "weekday"}
     changes = [change["change"] for change in pair["inside"]["changes"]]

@@ -13,7 +13,7 @@ from diffbehav.figures import PLOTLY_CONFIG, plotly_script
 from diffbehav.report import words, write_report
 from diffbehav.report.html import content_hash, percent
 from diffbehav.report.tokens import strip
-from diffbehav.untrusted import json_untrusted
+from diffbehav.untrusted import json_untrusted, visible
 from tests.report.synthetic import make_run
 
 LIVE = {
@@ -90,9 +90,7 @@ def test_model_text_stays_in_its_boxes_and_each_box_carries_the_sentence(reader:
     assert "__xss" not in own
     assert "evil.example" not in own
     assert "__xss" in "".join(reader.boxed)
-    assert (
-        page.count('<div class="untrusted">') == page.count(f'<p class="warning">{words.SENTENCE}</p>') > 10
-    )
+    assert page.count('<div class="untrusted">') == page.count(f'<p class="warning">{words.SENTENCE}</p>') > 10
     assert "\u202e" not in page
     assert "\x1b" not in page
 
@@ -118,8 +116,18 @@ def test_the_page_says_everything_in_order(reader: Reader) -> None:
         at = own.index(piece, at)
 
 
-def test_the_page_fits_in_two_megabytes_whatever_the_model_writes(report: Path) -> None:
-    assert (report / "report.html").stat().st_size < 2_000_000
+def test_the_whole_corpus_stands_in_the_boxes(reader: Reader, corpus: list[str]) -> None:
+    boxed = "".join(reader.boxed)
+    for text in corpus:
+        assert visible(text).replace("⟦", "").replace("⟧", "") in boxed
+
+
+@pytest.mark.parametrize("bomb", ["\u202e", "<", "Z" + "\u0301" * 3, "\n", "\x1b"])
+def test_the_page_fits_in_two_megabytes_whatever_the_model_writes(tmp_path: Path, bomb: str) -> None:
+    run = make_run(tmp_path, hostile=[bomb * 2_000] * 9)
+    page = write_report(run, tmp_path / "report")[0]
+    assert "characters cut" in page.read_text("utf-8")
+    assert page.stat().st_size < 2_000_000
 
 
 def test_figures_page_allows_its_two_scripts_and_holds_figures_that_cannot_end_them(report: Path) -> None:

@@ -4,6 +4,7 @@ import pytest
 from diffbehav.stats.intervals import clopper_pearson
 from diffbehav.stats.peel import RuleEffect, peel
 from diffbehav.stats.rule import Rule, matches
+from diffbehav.stats.scan import scan
 from tests.stats.planted_grid import Grid, planted
 
 SIZES = (20, 5, 12, 20, 10, 20)
@@ -68,6 +69,16 @@ def test_noise_gives_few_rules_and_none_with_an_effect() -> None:
     found = [effect for seed in range(25) for effect in peeled(planted(seed, 2400, SIZES, {}))]
     assert len(found) <= 8
     assert all(effect.candidate.log_tail > -30 for effect in found)
+
+
+def test_a_rule_of_which_chance_makes_one_of_its_shape_is_not_taken_however_liberal_the_threshold() -> None:
+    grid = planted(0, 2400, SIZES, {})
+    liberal = scan(grid.codes_CF, cardinalities_F=SIZES, score_C=grid.score_C, threshold=-5.0)
+    assert len(liberal) > 10
+    effects = peel(
+        grid.codes_CF, cardinalities_F=SIZES, score_C=grid.score_C, max_rules=6, interval_level=0.95, threshold=-5.0
+    )
+    assert all(effect.candidate.log_score < 0 for effect in effects)
 
 
 def test_the_effect_counts_flags_above_the_quantile_outside() -> None:
