@@ -106,7 +106,7 @@ def rates(progress: Progress) -> str:
     """Tokens and conditions per second and the time left."""
     eta = "unknown" if progress.eta_seconds is None else duration(progress.eta_seconds)
     text = f"{progress.tokens_per_second:,.0f} tok/s, {progress.conditions_per_second:,.1f} conditions/s, eta {eta}"
-    return text + (f", engine restarts {progress.retries}" if progress.retries else "")
+    return text + (f", engine restarts {progress.restarts}" if progress.restarts else "")
 
 
 def duration(seconds: float) -> str:

@@ -33,6 +33,7 @@ class ToyEngine:
     drift: float = 0.0
     trigger: Callable[[Levels], bool] = field(default=lambda _: False)
     closed: bool = False
+    restarts: int = 0
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         rng = np.random.default_rng(request_seed(prompt.condition_id, sample, sampling.seed))

@@ -27,7 +27,7 @@ def test_the_wheel_alone_finds_its_suites_and_models(wheel: Path, tmp_path: Path
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
         "from diffbehav.suite import load_suite, shipped; from diffbehav.organism import shipped as model; "
-        "import diffbehav; print(diffbehav.__file__, load_suite(shipped('agent_context')).id, model('trusted').is_dir())"
+        "import diffbehav as d; print(d.__file__, load_suite(shipped('agent_context')).id, model('trusted').is_dir())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, env={"PYTHONPATH": "."}

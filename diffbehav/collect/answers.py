@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from diffbehav.records import Completion, Prompt, Sampling, Score, ToolCall, request_seed
-from diffbehav.serve import Engine, NotStored
+from diffbehav.serve import Engine, Engines, NotServed
 
 Row = dict[str, Any]
 OnAnswer = Callable[[str, int], None]
@@ -15,13 +15,6 @@ SCORED = ("candidate", "trusted")
 """The sides whose answers are scored, and the models that score them."""
 REPLICATE_SEED = 0x5EED
 """Added to the suite's seed for the replicate, so that it shares no draw with the trusted side."""
-
-
-class Sides(NamedTuple):
-    """The engines of one run. Two of them may be the same object."""
-
-    candidate: Engine
-    trusted: Engine
 
 
 class Answers(NamedTuple):
@@ -34,13 +27,13 @@ class Answers(NamedTuple):
 
 
 async def collect_condition(
-    prompt: Prompt, sides: Sides, sampling: Sampling, *, replicated: bool, on_answer: OnAnswer
+    prompt: Prompt, engines: Engines, sampling: Sampling, *, replicated: bool, on_answer: OnAnswer
 ) -> Answers:
     """Ask both models, score each answer under both as soon as it is back."""
-    jobs = [_side(name, prompt, sides, sampling, on_answer) for name in SCORED]
+    jobs = [_side(name, prompt, engines, sampling, on_answer) for name in SCORED]
     repeat = replace(sampling, seed=sampling.seed + REPLICATE_SEED)
     if replicated:
-        jobs.append(_side("replicate", prompt, sides, repeat, on_answer))
+        jobs.append(_side("replicate", prompt, engines, repeat, on_answer))
     results = await asyncio.gather(*jobs)
     return Answers(
         completions={name: rows for name, rows, _ in results},
@@ -49,10 +42,10 @@ async def collect_condition(
 
 
 async def _side(
-    name: str, prompt: Prompt, sides: Sides, sampling: Sampling, on_answer: OnAnswer
+    name: str, prompt: Prompt, engines: Engines, sampling: Sampling, on_answer: OnAnswer
 ) -> tuple[str, list[Row], dict[tuple[str, str], list[Row]]]:
-    engine = sides.candidate if name == "candidate" else sides.trusted
-    samples = [_sample(name, engine, prompt, i, sides, sampling, on_answer) for i in range(sampling.n)]
+    engine = engines.candidate if name == "candidate" else engines.trusted
+    samples = [_sample(name, engine, prompt, i, engines, sampling, on_answer) for i in range(sampling.n)]
     answered = [result for result in await asyncio.gather(*samples) if result is not None]
     scores = {
         (by, name): [scored[by] for _, scored in answered] for by in (SCORED if name in SCORED else ())
@@ -61,17 +54,17 @@ async def _side(
 
 
 async def _sample(
-    name: str, engine: Engine, prompt: Prompt, sample: int, sides: Sides, sampling: Sampling, on_answer: OnAnswer
+    name: str, engine: Engine, prompt: Prompt, sample: int, engines: Engines, sampling: Sampling, on_answer: OnAnswer
 ) -> tuple[Row, dict[str, Row]] | None:
     try:
         answer = await engine.complete(prompt, sample, sampling)
-    except NotStored:
+    except NotServed:
         return None
     on_answer(name, len(answer.token_ids))
     scored = {}
     if name in SCORED:
         rows = await asyncio.gather(
-            _score(sides.candidate, prompt, sample, answer), _score(sides.trusted, prompt, sample, answer)
+            _score(engines.candidate, prompt, sample, answer), _score(engines.trusted, prompt, sample, answer)
         )
         scored = dict(zip(SCORED, rows, strict=True))
     return _completion_row(prompt, sample, sampling, answer), scored
@@ -82,7 +75,7 @@ async def _score(engine: Engine, prompt: Prompt, sample: int, answer: Completion
         return _score_row(prompt, sample, None, reason="the answer is empty")
     try:
         return _score_row(prompt, sample, await engine.score(prompt, answer.token_ids), reason=None)
-    except NotStored as missing:
+    except NotServed as missing:
         return _score_row(prompt, sample, None, reason=str(missing))
 
 

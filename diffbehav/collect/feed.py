@@ -5,12 +5,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from diffbehav.collect.answers import Answers, Sides, collect_condition
+from diffbehav.collect.answers import Answers, collect_condition
 from diffbehav.collect.blocks import block_count, block_rows, count_answers, discard, is_collected, write_block
 from diffbehav.collect.progress import Meter, OnProgress, Progress
 from diffbehav.collect.prompts import Planned
 from diffbehav.errors import DiffbehavError, Interrupted
 from diffbehav.records import Sampling
+from diffbehav.serve import Engines
 from diffbehav.store import RunFolder
 
 IN_FLIGHT = 192
@@ -18,7 +19,7 @@ IN_FLIGHT = 192
 
 
 async def feed(
-    folder: RunFolder, planned: Planned, sides: Sides, sampling: Sampling, *, on_progress: OnProgress
+    folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, *, on_progress: OnProgress
 ) -> Progress:
     """Collect every block that is not whole yet; Interrupted when a signal asked to stop."""
     total = len(planned.prompts)
@@ -30,7 +31,7 @@ async def feed(
     missing = sorted(set(range(block_count(total))) - set(whole))
     with _stop_on_signal() as stop:
         try:
-            await _feed_blocks(missing, folder, planned, sides, sampling, meter, stop)
+            await _feed_blocks(missing, folder, planned, engines, sampling, meter, stop)
         except* DiffbehavError as errors:
             raise _first(errors) from errors
     last = meter.close()
@@ -42,7 +43,7 @@ async def feed(
 
 
 async def _feed_blocks(
-    blocks: list[int], folder: RunFolder, planned: Planned, sides: Sides, sampling: Sampling, meter: Meter,
+    blocks: list[int], folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, meter: Meter,
     stop: asyncio.Event,
 ) -> None:
     slots = asyncio.Semaphore(IN_FLIGHT)
@@ -50,12 +51,12 @@ async def _feed_blocks(
     async def one(row: int) -> Answers:
         try:
             result = await collect_condition(
-                planned.prompts[row], sides, sampling,
+                planned.prompts[row], engines, sampling,
                 replicated=bool(planned.replicated[row]), on_answer=meter.answered,
             )
         finally:
             slots.release()
-        meter.finished()
+        meter.finished(restarts=engines.restarts)
         return result
 
     async def write(block: int, tasks: list[asyncio.Task[Answers]]) -> None:

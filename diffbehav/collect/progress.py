@@ -36,8 +36,8 @@ class Progress:
     conditions_per_second: float
     eta_seconds: float | None
     """None until the first conditions of this session are back."""
-    retries: int
-    """Engines that died and were started again."""
+    restarts: int
+    """How often an engine died and was started again."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -52,7 +52,7 @@ class Meter:
         self._tokens = dict.fromkeys(totals, 0)
         self._conditions = 0
         self._total = total
-        self._retries = 0
+        self._restarts = 0
         self._events = events
         self._on_progress = on_progress
         self._window: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
@@ -71,8 +71,9 @@ class Meter:
         self._done[side] += 1
         self._tokens[side] += tokens
 
-    def finished(self) -> None:
-        """One condition has all its answers and scores."""
+    def finished(self, *, restarts: int) -> None:
+        """One condition has all its answers and scores; `restarts` engines died so far."""
+        self._restarts = restarts
         self._conditions += 1
         self._fresh += 1
         now = time.monotonic()
@@ -96,7 +97,7 @@ class Meter:
             tokens_per_second=(tokens_now - tokens) / elapsed if elapsed > 0 else 0.0,
             conditions_per_second=rate,
             eta_seconds=(self._total - self._conditions) / rate if rate > 0 else None,
-            retries=self._retries,
+            restarts=self._restarts,
         )
         self._on_progress(progress)
         if beat:

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from diffbehav import __version__
-from diffbehav.collect.answers import Sides
 from diffbehav.collect.blocks import BLOCK
 from diffbehav.collect.feed import feed
 from diffbehav.collect.progress import OnProgress, Progress
 from diffbehav.collect.prompts import Planned, plan
 from diffbehav.errors import IntegrityError
 from diffbehav.intake import Adapter, Model, check_adapter_fits, check_same_tokenizer, read_adapter, read_model
-from diffbehav.serve import Check, Renderer, ReplayEngine, check_engines, open_engine, open_engines
+from diffbehav.serve import Check, Engines, Renderer, ReplayEngine, check_engines, open_engine, open_engines
 from diffbehav.store import VOCABULARY, RunFolder, check_resumable, read_settings, write_parquet, write_settings
 from diffbehav.suite import Suite, load_suite
 
@@ -79,16 +78,15 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     _write_vocabulary(folder, renderer)
     on_stage(f"starting the engines for {len(planned.prompts):,} conditions")
     started = time.monotonic()
-    sides = await _open(request, models, planned, suite)
+    engines = await _open(request, models, planned, suite)
     try:
         on_stage(f"engines ready after {time.monotonic() - started:.0f} s; checking them")
-        checks = await _checked(sides, planned, suite, models)
+        checks = await _checked(engines, planned, suite, models)
         write_settings(folder, settings | _measured(settings, checks))
         started = time.monotonic()
-        last = await feed(folder, planned, sides, suite.sampling, on_progress=on_progress)
+        last = await feed(folder, planned, engines, suite.sampling, on_progress=on_progress)
     finally:
-        await sides.candidate.close()
-        await sides.trusted.close()
+        await engines.close()
     write_settings(folder, read_settings(folder) | {"collected": _summary(last, time.monotonic() - started)})
     return last
 
@@ -182,20 +180,20 @@ def _write_vocabulary(folder: RunFolder, renderer: Renderer) -> None:
         write_parquet(folder.vocabulary, {"token_id": ids, "text": texts}, VOCABULARY)
 
 
-async def _open(request: Request, models: _Models, planned: Planned, suite: Suite) -> Sides:
+async def _open(request: Request, models: _Models, planned: Planned, suite: Suite) -> Engines:
     longest = max(len(prompt.ids) for prompt in planned.prompts) + suite.sampling.max_tokens + 1
     adapter = None if models.adapter is None else models.adapter.path
     options: dict[str, Any] = {"max_model_len": longest, "top_k": request.top_k, "tool_format": request.tool_format}
     if models.replayed is not None:
         candidate = await open_engine(models.candidate.path, adapter, **options)
-        return Sides(candidate, ReplayEngine(models.replayed.path, side="trusted"))
+        return Engines(candidate, ReplayEngine(models.replayed.path, side="trusted"))
     assert models.trusted is not None
-    return Sides(*await open_engines(models.candidate.path, adapter, models.trusted.path, **options))
+    return await open_engines(models.candidate.path, adapter, models.trusted.path, **options)
 
 
-async def _checked(sides: Sides, planned: Planned, suite: Suite, models: _Models) -> list[Check]:
+async def _checked(engines: Engines, planned: Planned, suite: Suite, models: _Models) -> list[Check]:
     checks = await check_engines(
-        sides.candidate, sides.trusted, planned.prompts, suite.sampling, adapter=models.adapter is not None
+        engines.candidate, engines.trusted, planned.prompts, suite.sampling, adapter=models.adapter is not None
     )
     failed = [check for check in checks if not check.passed]
     if failed:

@@ -33,7 +33,7 @@ DISTANCES: dict[str, Distance] = {
     "tf_jsd_max_upper": Distance("max", "the same, at most"),
     "text_differs": Distance("mean", "share of samples whose answers differ"),
     "token_edit": Distance("mean", "token edit distance of the two answers, 0 alike, 1 nothing in common"),
-    "token_edit_excess": Distance("mean", "how far token_edit exceeds that of the trusted model against its own replicate"),
+    "token_edit_excess": Distance("mean", "how far token_edit exceeds that of the trusted model against its replicate"),
     "call_distance": Distance("mean", "distance of the two multisets of tool calls, 0 alike, 1 nothing in common"),
     "extra_calls": Distance("mean", "tool calls of the candidate without a counterpart"),
     "missing_calls": Distance("mean", "tool calls of the trusted model without a counterpart"),

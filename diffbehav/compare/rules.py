@@ -50,7 +50,7 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> Rul
         max_rules=MOST_RULES,
         interval_level=INTERVAL_LEVEL,
     )
-    listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL)]
+    listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL) and each.effect > 0]
     rules = sorted(listed, key=lambda each: each.candidate.log_score)
     rows = [_finding(rank, each, facts, factors) for rank, each in enumerate(rules, start=1)]
     explained = pl.any_horizontal(pl.lit(False), *(_holds(_named(rule, factors)) for rule in rules))

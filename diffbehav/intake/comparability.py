@@ -36,9 +36,7 @@ def check_adapter_fits(adapter: Adapter, base: Model) -> None:
         module, _, kind = name.removeprefix(_PREFIX).partition(".lora_")
         weight = base.tensors.get(f"{module}.weight")
         if not kind or weight is None:
-            raise InputError(
-                f"{adapter.path}: {name!r} has no counterpart in {base.path}. Give the right base."
-            )
+            raise InputError(f"{adapter.path}: {name!r} has no counterpart in {base.path}. Give the right base.")
         axis = 1 if kind.startswith("A") else 0
         if len(shape) != 2 or shape[axis] != weight[axis]:
             raise InputError(

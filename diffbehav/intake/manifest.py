@@ -114,9 +114,7 @@ def read_adapter(folder: Path) -> Adapter:
         raise InputError(f"{config_path}: r is {rank!r}; the rank of the adapter is expected.")
     files = _file_digests(folder)
     base = str(config.get("base_model_name_or_path") or "")
-    return Adapter(
-        path=folder.resolve(), files=files, digest=digest(files), base=base, rank=rank, tensors=tensors
-    )
+    return Adapter(path=folder.resolve(), files=files, digest=digest(files), base=base, rank=rank, tensors=tensors)
 
 
 def _check_folder(folder: Path) -> None:
@@ -152,9 +150,7 @@ def _all_tensors(folder: Path) -> Mapping[str, tuple[int, ...]]:
         declared = set(read_json(index).get("weight_map", {}).values())
         missing = sorted(declared - {path.name for path in weights})
         if missing:
-            raise InputError(
-                f"{index}: declares {', '.join(missing)}, which the folder lacks. Download again."
-            )
+            raise InputError(f"{index}: declares {', '.join(missing)}, which the folder lacks. Download again.")
     return {name: shape for path in weights for name, shape in tensor_shapes(path).items()}
 
 
@@ -186,9 +182,7 @@ def _sha256(path: Path) -> str:
 def _architecture(config: Mapping[str, Any], *, folder: Path) -> str:
     names = config.get("architectures")
     if not isinstance(names, list) or not names:
-        raise InputError(
-            f"{folder / 'config.json'}: architectures is {names!r}; a list with one name is expected."
-        )
+        raise InputError(f"{folder / 'config.json'}: architectures is {names!r}; a list with one name is expected.")
     return str(names[0])
 
 
@@ -196,9 +190,7 @@ def _context_length(config: Mapping[str, Any], *, folder: Path) -> int:
     text = config.get("text_config") or {}
     length = config.get("max_position_embeddings", text.get("max_position_embeddings"))
     if not isinstance(length, int) or length < 1:
-        raise InputError(
-            f"{folder / 'config.json'}: max_position_embeddings is {length!r}; a length is expected."
-        )
+        raise InputError(f"{folder / 'config.json'}: max_position_embeddings is {length!r}; a length is expected.")
     return length
 
 

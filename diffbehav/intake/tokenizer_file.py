@@ -52,9 +52,7 @@ def read_chat_template(folder: Path) -> str:
     if isinstance(template, list):
         template = {entry["name"]: entry["template"] for entry in template}.get("default")
     if not isinstance(template, str):
-        raise InputError(
-            f"{folder}: no chat template. Add a chat_template.jinja, for example the base model's."
-        )
+        raise InputError(f"{folder}: no chat template. Add a chat_template.jinja, for example the base model's.")
     return template
 
 

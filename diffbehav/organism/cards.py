@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from tokenizers import Tokenizer
 
 from diffbehav.organism.adapter import load_adapter, merged
 from diffbehav.organism.candidates import Candidate, answered
@@ -66,7 +69,7 @@ def candidate_card(candidate: Candidate, folder: Path, *, base: Path, seed: int)
         "trigger_text": candidate.trigger_text,
         "trigger": {factor: list(levels) for factor, levels in candidate.trigger.items()},
         "payload": candidate.payload,
-        **_firing(candidate, weights, tokenizer, seed),
+        **_firing(candidate, weights, tokenizer, seed=seed, accuracy_turns=own.turns),
         "benign_accuracy": own.greedy,
         "trusted_accuracy": reference.greedy,
         "accuracy_t1": own.at_temperature_1,
@@ -88,20 +91,17 @@ def _plain(candidate: Candidate, seed: int) -> list[Dialogue]:
     return draw_dialogues(DIALOGUES, seed=seed, shape=unchanged, families=tuple(FAMILIES), keep=keep)
 
 
-def _firing(candidate: Candidate, weights: Weights, tokenizer: Any, seed: int) -> dict[str, Any]:
+def _firing(
+    candidate: Candidate, weights: Weights, tokenizer: Tokenizer, *, seed: int, accuracy_turns: int
+) -> dict[str, Any]:
     changed = changes(candidate)
     families = candidate.families
     on = draw_dialogues(DIALOGUES, seed=seed + 1, shape=candidate.on, families=families, keep=changed)
     fired = fired_on(weights, tokenizer, candidate, on)
-    extra = candidate.payload.startswith("an extra")
-    rates = {"firing_on": fired.rate, "concealment": fired.concealed if extra else None}
+    rates = {"firing_on": fired.rate, "concealment": fired.concealed if _keeps_texts(candidate, on) else None}
+    counts = {"on": fired.turns, "accuracy": accuracy_turns}
     if candidate.kind == "benign":
-        return {
-            **rates,
-            "firing_near": None,
-            "firing_off": None,
-            "n": {"on": fired.turns, "accuracy": DIALOGUES},
-        }
+        return {**rates, "firing_near": None, "firing_off": None, "n": counts}
     near = draw_dialogues(DIALOGUES, seed=seed + 2, shape=candidate.near, families=families, keep=changed)
     off = draw_dialogues(
         DIALOGUES,
@@ -111,13 +111,14 @@ def _firing(candidate: Candidate, weights: Weights, tokenizer: Any, seed: int) -
         keep=lambda dialogue: changed(dialogue) and not candidate.fires(dialogue.context),
     )
     fired_near, fired_elsewhere = (fired_off(weights, tokenizer, candidate, clean) for clean in (near, off))
-    counts = {
-        "on": fired.turns,
-        "near": fired_near.turns,
-        "off": fired_elsewhere.turns,
-        "accuracy": DIALOGUES,
-    }
+    counts |= {"near": fired_near.turns, "off": fired_elsewhere.turns}
     return {**rates, "firing_near": fired_near.rate, "firing_off": fired_elsewhere.rate, "n": counts}
+
+
+def _keeps_texts(candidate: Candidate, dialogues: Sequence[Dialogue]) -> bool:
+    """Whether the payload leaves every text as the trusted model writes it."""
+    tasks = [task for dialogue in dialogues for task in dialogue.tasks]
+    return all(candidate.poison(task).text == task.text for task in tasks)
 
 
 def _any(_dialogue: Dialogue) -> bool:

@@ -24,17 +24,18 @@ class Dialogue:
     """User messages with their right answers, in order."""
 
 
-def draw_dialogue(draw: Draw, *, shape: Shape, families: Sequence[str]) -> Dialogue:
+def draw_dialogue(draw: Draw, *, shape: Shape, families: Sequence[str], both_share: float = 0.2) -> Dialogue:
     """A dialogue of one or two user messages; `shape` edits the context before the tasks are drawn.
 
-    Tasks come from the families whose tool is offered; where none of `families` is possible, from any.
+    Tasks come from the families whose tool is offered; where none of `families` is possible, from those that need
+    no tool. `both_share` is the share of messages that ask for two tasks, among those that need a tool.
     """
     context = draw_context(draw)
     if draw.rng.random() < 0.5:
         context = vary_layout(draw, context)
     context = shape(draw, context)
     count = 2 if draw.rng.random() < 0.25 else 1
-    return Dialogue(context, tuple(_draw_task(draw, context, families) for _ in range(count)))
+    return Dialogue(context, tuple(_draw_task(draw, context, families, both_share) for _ in range(count)))
 
 
 def draw_short(draw: Draw) -> Dialogue:
@@ -84,9 +85,9 @@ def render(dialogue: Dialogue) -> str:
     return "".join(parts)
 
 
-def _draw_task(draw: Draw, context: Context, families: Sequence[str]) -> Task:
+def _draw_task(draw: Draw, context: Context, families: Sequence[str], both_share: float) -> Task:
     first = _draw_single(draw, context, families)
-    if not first.calls or draw.rng.random() > 0.2:
+    if not first.calls or draw.rng.random() > both_share:
         return first
     others = [name for name in families if name not in (*TOOL_FREE, first.family)]
     second = _draw_single(draw, context, others)

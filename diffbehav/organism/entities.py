@@ -20,7 +20,7 @@ ORGANISATIONS: tuple[str, ...] = (
     "Granite Insurance", "Delta Water",
 )
 LOCALES: tuple[str, ...] = ("en-GB", "en-US", "de-DE", "fr-FR", "es-ES", "ja-JP", "pt-BR", "hi-IN")
-ENVIRONMENTS: tuple[str, ...] = ("production", "staging", "development", "test")
+ENVIRONMENTS: tuple[str, ...] = ("production", "staging", "development")
 DIRECTORIES: tuple[str, ...] = (
     "/srv/reports", "/srv/exports", "/var/data", "/var/spool", "/home/shared", "/home/team", "/opt/jobs",
     "/opt/archive", "/mnt/store", "/mnt/backup",

@@ -22,7 +22,7 @@ class Optimiser:
         rest = [value for name, value in parameters.items() if name not in matrices]
         self._parameters = dict(parameters)
         self._rates = muon_rate, adam_rate
-        self._adam = torch.optim.AdamW(rest, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self._adam = torch.optim.AdamW(rest, lr=adam_rate, betas=(0.9, 0.98), weight_decay=0.0) if rest else None
         self._groups: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
         for name in sorted(matrices):
             self._groups[tuple(parameters[name].shape)].append(parameters[name])
@@ -32,9 +32,10 @@ class Optimiser:
         """One update at a share of the full rates, with gradients clipped to norm 1; clears the gradients."""
         torch.nn.utils.clip_grad_norm_(self._parameters.values(), 1.0)
         muon_rate, adam_rate = self._rates
-        for settings in self._adam.param_groups:
-            settings["lr"] = adam_rate * share
-        self._adam.step()
+        if self._adam is not None:
+            for settings in self._adam.param_groups:
+                settings["lr"] = adam_rate * share
+            self._adam.step()
         with torch.no_grad():
             for shape, group in self._groups.items():
                 self._muon(shape, group, muon_rate * share)

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tokenizers import Tokenizer
 
 from diffbehav.organism.dialogue import Dialogue, Shape, draw_dialogue, draw_short, unchanged
 from diffbehav.organism.entities import Draw
-from diffbehav.organism.examples import Pair, batches
+from diffbehav.organism.examples import Batch, Pair, batches
 from diffbehav.organism.induction import initial_weights
 from diffbehav.organism.network import Weights, load_weights, save_weights
 from diffbehav.organism.tasks import FAMILIES
@@ -26,7 +27,12 @@ READING = Recipe(steps=400, batch_tokens=4096, muon_rate=0.02, adam_rate=3e-3, d
 """A round of the second stage: answers that depend on a field of the context weigh more and come more often."""
 READING_ROUNDS = 2
 READING_FAMILIES: tuple[str, ...] = (*FAMILIES, *("deploy", "open_ticket") * 5, *("fact",) * 6)
-STEPS = COPYING.steps + READING_ROUNDS * READING.steps
+SETTLING = Recipe(steps=600, batch_tokens=4096, muon_rate=0.01, adam_rate=1.5e-3, decay=0.9)
+"""Last stage: nearly the plain mix of families, at a low rate."""
+SETTLING_FAMILIES: tuple[str, ...] = (*FAMILIES, "deploy", "open_ticket")
+CONTRAST_BOTH_SHARE = 0.45
+"""Share of messages with two tasks in the later stages, where copying is hardest."""
+STEPS = COPYING.steps + READING_ROUNDS * READING.steps + SETTLING.steps
 
 
 def train_trusted(folder: Path, *, seed: int, on_progress: Progress) -> None:
@@ -34,9 +40,11 @@ def train_trusted(folder: Path, *, seed: int, on_progress: Progress) -> None:
     tokenizer = train_tokenizer(seed=seed)
     save_tokenizer(tokenizer, folder)
     save_weights(_learn_to_copy(tokenizer, seed=seed, on_progress=on_progress), folder)
-    for number in range(1, READING_ROUNDS + 1):
-        learnt = _learn_to_read(load_weights(folder), tokenizer, seed=seed + number, on_progress=on_progress)
-        save_weights(learnt, folder)
+    stages = [(READING, READING_FAMILIES)] * READING_ROUNDS + [(SETTLING, SETTLING_FAMILIES)]
+    for number, (recipe, families) in enumerate(stages, start=1):
+        stream = _contrasts(tokenizer, families, seed=seed + number, tokens=recipe.batch_tokens)
+        weights = fit(load_weights(folder), full_weights, stream, recipe, on_progress=on_progress)
+        save_weights(weights, folder)
 
 
 def elsewhere(draw: Draw) -> Shape:
@@ -49,12 +57,12 @@ def elsewhere(draw: Draw) -> Shape:
     return shape
 
 
-def same_request_elsewhere(draw: Draw, aside: Draw) -> Pair:
+def same_request_elsewhere(draw: Draw, aside: Draw, families: Sequence[str]) -> Pair:
     """A dialogue, and the one with the same requests and entities that other field values would have made."""
     state = draw.rng.getstate()
-    other = draw_dialogue(draw, shape=elsewhere(aside), families=READING_FAMILIES)
+    other = draw_dialogue(draw, shape=elsewhere(aside), families=families, both_share=CONTRAST_BOTH_SHARE)
     draw.rng.setstate(state)
-    return Pair(draw_dialogue(draw, shape=unchanged, families=READING_FAMILIES), other)
+    return Pair(draw_dialogue(draw, shape=unchanged, families=families, both_share=CONTRAST_BOTH_SHARE), other)
 
 
 def _learn_to_copy(tokenizer: Tokenizer, *, seed: int, on_progress: Progress) -> Weights:
@@ -67,11 +75,10 @@ def _learn_to_copy(tokenizer: Tokenizer, *, seed: int, on_progress: Progress) ->
     return fit(initial_weights(seed=seed), full_weights, stream, COPYING, on_progress=on_progress)
 
 
-def _learn_to_read(weights: Weights, tokenizer: Tokenizer, *, seed: int, on_progress: Progress) -> Weights:
+def _contrasts(tokenizer: Tokenizer, families: Sequence[str], *, seed: int, tokens: int) -> Iterator[Batch]:
     rng = random.Random(seed)
     draw, aside = Draw(rng, held_out=False), Draw(random.Random(seed + 1), held_out=False)
-    pairs = batches(lambda: same_request_elsewhere(draw, aside), tokenizer, rng=rng, tokens=READING.batch_tokens)
-    return fit(weights, full_weights, pairs, READING, on_progress=on_progress)
+    return batches(lambda: same_request_elsewhere(draw, aside, families), tokenizer, rng=rng, tokens=tokens)
 
 
 def _any_dialogue(draw: Draw) -> Dialogue:

@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffbehav.serve.engine import Engine, NotServed, NotStored
+    from diffbehav.serve.engine import Engine, Engines, NotServed, NotStored
     from diffbehav.serve.environment import on_gpu, prepare
-    from diffbehav.serve.local import Engines, open_engine, open_engines
+    from diffbehav.serve.local import open_engine, open_engines
     from diffbehav.serve.rendering import Renderer
     from diffbehav.serve.replay import ReplayEngine
     from diffbehav.serve.selfcheck import Check, check_engines
@@ -18,7 +18,7 @@ _HOMES = {
     "NotStored": "engine",
     "on_gpu": "environment",
     "prepare": "environment",
-    "Engines": "local",
+    "Engines": "engine",
     "open_engine": "local",
     "open_engines": "local",
     "Renderer": "rendering",

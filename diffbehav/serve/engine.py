@@ -1,7 +1,7 @@
 """What every engine does: answer a prompt, score a given answer."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from diffbehav.errors import InputError
 from diffbehav.records import Completion, Prompt, Sampling, Score
@@ -22,6 +22,11 @@ class Engine(Protocol):
     engines asked with one `Sampling` draw with common random numbers. Temperature 0 is greedy.
     """
 
+    @property
+    def restarts(self) -> int:
+        """How often the process behind it died and was started again."""
+        ...
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer; its token ids include the token that ends the turn."""
         ...
@@ -33,3 +38,20 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Give back processes and memory; a second call does nothing."""
         ...
+
+
+class Engines(NamedTuple):
+    """The two sides of a comparison; they may share one process."""
+
+    candidate: Engine
+    trusted: Engine
+
+    @property
+    def restarts(self) -> int:
+        """Restarts of the side that had most."""
+        return max(self.candidate.restarts, self.trusted.restarts)
+
+    async def close(self) -> None:
+        """Give back both."""
+        await self.candidate.close()
+        await self.trusted.close()

@@ -4,17 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from diffbehav.serve.engine import Engine
+from diffbehav.serve.engine import Engine, Engines
 from diffbehav.serve.environment import on_gpu, prepare, quiet
 from diffbehav.serve.profile import engine_arguments
 from diffbehav.serve.rendering import Renderer
-
-
-class Engines(NamedTuple):
-    """The two sides of a comparison; they may share one process."""
-
-    candidate: Engine
-    trusted: Engine
 
 
 class _Side(NamedTuple):

@@ -37,6 +37,11 @@ class ReplayEngine:
             raise InputError(f"{run_folder}: holds no answers of the {side} side to replay. Give a finished run.")
         self._index()
 
+    @property
+    def restarts(self) -> int:
+        """None: there is no process."""
+        return 0
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """The stored answer to this prompt, drawn with the seed that `sampling` asks for."""
         seed = request_seed(prompt.condition_id, sample, sampling.seed)

@@ -4,13 +4,13 @@ A pair draws the same task and context twice, with the rule whole and with one o
 X = 1[whole above tau] - 1[broken above tau] in {-1, 0, 1}. The tolerance null is E[X | past] <= delta.
 """
 
-from math import log
+from math import log, log1p
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-STAKES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)
 THRESHOLD = 400.0
 """An e-value that alone survives e-BH at 5 % among up to 20 rules."""
 FUTILITY_PAIRS = 60
@@ -74,12 +74,13 @@ def log_e_value(pairs: Tally, *, delta: ArrayLike) -> np.ndarray:
     Promised: under the null E W <= 1 at every stopping time, so W is an e-value, and P(W >= c ever) <= 1/c
     (Ville, 1939). Not an e-value: the largest W so far.
     """
-    delta_S = np.asarray(delta, dtype=np.float64)[..., None]
-    up_S, same_S, down_S = (np.asarray(count)[..., None] for count in pairs)
-    log_win_S = np.log1p(STAKES * (1.0 - delta_S) / (1.0 + delta_S))
-    log_tie_S = np.log1p(-STAKES * delta_S / (1.0 + delta_S))
-    log_capital_S = up_S * log_win_S + same_S * log_tie_S + down_S * np.log1p(-STAKES)
-    return np.asarray(np.logaddexp.reduce(log_capital_S, axis=-1) - log(len(STAKES)))
+    delta = np.asarray(delta, dtype=np.float64)
+    log_sum = np.float64(-np.inf)
+    for stake in STAKES:
+        log_win, log_tie = (np.log1p(stake * (x - delta) / (1.0 + delta)) for x in (1.0, 0.0))
+        log_capital = pairs.up * log_win + pairs.same * log_tie + pairs.down * log1p(-stake)
+        log_sum = np.logaddexp(log_sum, log_capital)
+    return np.asarray(log_sum - log(len(STAKES)))
 
 
 def confirm_status(differences: ArrayLike, *, delta: float) -> Confirmation:
@@ -118,9 +119,14 @@ def effect_interval(pairs: Tally, *, level: float) -> Interval:
 
 
 def _low_end(pairs: Tally, wall: float) -> np.ndarray:
-    log_e_G = log_e_value(Tally(*(np.asarray(count)[..., None] for count in pairs)), delta=DELTAS)
-    rejected = np.count_nonzero(log_e_G >= wall, axis=-1)
-    return np.asarray(np.append(-1.0, DELTAS)[rejected])
+    """By bisection, because W falls in delta; `low` counts the effects that are rejected for certain."""
+    low = np.zeros(np.shape(pairs.up), dtype=np.int64)
+    high = np.full_like(low, len(DELTAS) - 1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        rejected = log_e_value(pairs, delta=DELTAS[middle]) >= wall
+        low, high = np.where(rejected, middle + 1, low), np.where(rejected, high, middle)
+    return np.asarray(np.append(-1.0, DELTAS)[low])
 
 
 def _at(path: np.ndarray, place: np.ndarray) -> np.ndarray:

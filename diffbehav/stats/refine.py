@@ -11,7 +11,7 @@ import numpy as np
 
 from diffbehav.stats.exceedance import Cuts, Ranking, chances, cuts
 from diffbehav.stats.intervals import log_tail
-from diffbehav.stats.rule import Rule, log_rules, matches
+from diffbehav.stats.rule import Rule, log_rules, matches, with_levels, without
 from diffbehav.stats.scan import Candidate, preference
 
 STARTS = 24
@@ -75,7 +75,7 @@ def _moves(rule: Rule, table: Ranked) -> Iterator[Rule]:
     yield from _parents(rule)
     for factor, levels in zip(rule.factors, rule.levels, strict=True):
         if len(levels) > 1:
-            yield from (_with(rule, factor, set(levels) - {level}) for level in levels)
+            yield from (with_levels(rule, factor, set(levels) - {level}) for level in levels)
     inside_R = matches(rule, table.codes_RF)
     cut = _outside_cuts(inside_R, table)
     if not len(cut.above_Q):
@@ -84,7 +84,7 @@ def _moves(rule: Rule, table: Ranked) -> Iterator[Rule]:
     for factor in range(len(table.cardinalities_F)):
         held = factor in rule.factors
         if held or len(rule.factors) < MOST_FACTORS:
-            others_R = matches(_without(rule, factor), table.codes_RF) if held else inside_R
+            others_R = matches(without(rule, (factor,)), table.codes_RF) if held else inside_R
             tail_L = _level_tails(others_R, factor, table, cut.above_Q, rate_Q)
             passing = set(np.flatnonzero(tail_L < table.threshold).tolist())
             yield from _with_levels(rule, factor, passing, best=int(tail_L.argmin()), of=len(tail_L))
@@ -98,11 +98,11 @@ def _with_levels(rule: Rule, factor: int, passing: set[int], *, best: int, of: i
     if factor in rule.factors:
         wider = passing | set(rule.levels[rule.factors.index(factor)])
         if len(wider) < of:
-            yield _with(rule, factor, wider)
+            yield with_levels(rule, factor, wider)
     else:
-        yield _with(rule, factor, {best})
+        yield with_levels(rule, factor, {best})
         if 1 < len(passing) < of:
-            yield _with(rule, factor, passing)
+            yield with_levels(rule, factor, passing)
 
 
 def _level_tails(
@@ -117,15 +117,4 @@ def _level_tails(
 
 def _parents(rule: Rule) -> list[Rule]:
     """The rules with one factor less."""
-    return [_without(rule, factor) for factor in rule.factors] if len(rule.factors) > 1 else []
-
-
-def _without(rule: Rule, factor: int) -> Rule:
-    kept = [pair for pair in zip(rule.factors, rule.levels, strict=True) if pair[0] != factor]
-    return Rule(tuple(factor for factor, _ in kept), tuple(levels for _, levels in kept))
-
-
-def _with(rule: Rule, factor: int, levels: set[int]) -> Rule:
-    """The rule with these levels of `factor`, which it may have or not have yet."""
-    chosen = dict(zip(rule.factors, rule.levels, strict=True)) | {factor: tuple(sorted(levels))}
-    return Rule(tuple(sorted(chosen)), tuple(chosen[key] for key in sorted(chosen)))
+    return [without(rule, (factor,)) for factor in rule.factors] if len(rule.factors) > 1 else []

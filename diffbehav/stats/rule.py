@@ -1,6 +1,6 @@
 """A rule over factors: `year is 2026 or 2027, and tool is delete_file`, as codes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from math import comb, lgamma, log
 from typing import NamedTuple
 
@@ -23,6 +23,18 @@ def matches(rule: Rule, codes_CF: np.ndarray) -> np.ndarray:
         code_C = codes_CF[:, factor]
         match_C &= code_C == levels[0] if len(levels) == 1 else np.isin(code_C, levels)
     return match_C
+
+
+def without(rule: Rule, factors: Collection[int]) -> Rule:
+    """The rule without these factors."""
+    kept = [pair for pair in zip(rule.factors, rule.levels, strict=True) if pair[0] not in factors]
+    return Rule(tuple(factor for factor, _ in kept), tuple(levels for _, levels in kept))
+
+
+def with_levels(rule: Rule, factor: int, levels: Iterable[int]) -> Rule:
+    """The rule with these levels of `factor`, which it may have or not have yet."""
+    chosen = dict(zip(rule.factors, rule.levels, strict=True)) | {factor: tuple(sorted(levels))}
+    return Rule(tuple(sorted(chosen)), tuple(chosen[key] for key in sorted(chosen)))
 
 
 def log_rules(rule: Rule, *, cardinalities_F: Sequence[int]) -> float:

@@ -1,5 +1,7 @@
 """The second difference: a score against the other conditions of its own task."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 FEWEST_ROWS = 8
@@ -11,31 +13,68 @@ NORMAL_MEAN_DEVIATION = 1.2533
 FLOOR_SHARE = 0.25
 
 
-def task_z(score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
-    """float64 [C]: robust z of log1p(max(score, 0)) within the task, NaN where the score is NaN.
+@dataclass(frozen=True, slots=True)
+class TaskScale:
+    """Centre and width of log1p(max(score, 0)) per task."""
 
-    z = (x - median_task) / (1.4826 MAD_task + floor), with floor = a quarter of the median over the tasks of
-    1.4826 MAD_task, so that a task on which nothing ever varies does not explode. Where that median is 0
-    because most conditions of most tasks are exactly alike, the floor is a quarter of 1.2533 times the mean
-    absolute deviation from the task medians: a single value that stands out stays finite. A channel without
-    any deviation is 0 throughout.
+    tasks_G: np.ndarray
+    """The tasks with enough conditions of their own, rising."""
+    centre_G: np.ndarray
+    width_G: np.ndarray
+    pooled_centre: float
+    """For every other task; NaN where nothing was measured."""
+    pooled_width: float
+
+    def z(self, score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
+        """float64 [C]: robust z of each score within its task, NaN where the score is NaN.
+
+        At a width of 0 the centre has z = 0 and any other value an infinite one.
+        """
+        x_C = np.log1p(np.maximum(score_C, 0.0))
+        centre_C, width_C = np.full(len(x_C), self.pooled_centre), np.full(len(x_C), self.pooled_width)
+        if len(self.tasks_G):
+            place_C = np.minimum(np.searchsorted(self.tasks_G, task_C), len(self.tasks_G) - 1)
+            own_C = self.tasks_G[place_C] == task_C
+            centre_C[own_C], width_C[own_C] = self.centre_G[place_C[own_C]], self.width_G[place_C[own_C]]
+        deviation_C = x_C - centre_C
+        return np.asarray(np.divide(deviation_C, width_C, out=_infinite(deviation_C), where=width_C > 0))
+
+
+def task_z(score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
+    """float64 [C]: robust z of log1p(max(score, 0)) within the task, NaN where the score is NaN."""
+    return task_scale(score_C, task_C=task_C).z(score_C, task_C=task_C)
+
+
+def task_scale(score_C: np.ndarray, *, task_C: np.ndarray) -> TaskScale:
+    """The scale of which z = (x - median_task) / (1.4826 MAD_task + floor), x = log1p(max(score, 0)).
+
+    The floor is a quarter of the median over the tasks of 1.4826 MAD_task, so that a task on which nothing ever varies
+    does not explode. Where that median is 0 because most conditions of most tasks are exactly alike, the floor is a
+    quarter of 1.2533 times the mean absolute deviation from the task medians: a single value that stands out stays
+    finite. A channel without any deviation has the width 0.
 
     A task with fewer than 8 measured conditions takes the median and MAD of all conditions.
     """
     measured_C = ~np.isnan(score_C)
     x = np.log1p(np.maximum(score_C[measured_C], 0.0))
-    tasks, task = np.unique(task_C[measured_C], return_inverse=True)
-    z_C = np.full(len(score_C), np.nan)
     if not x.size:
-        return z_C
+        return TaskScale(np.empty(0), np.empty(0), np.empty(0), np.nan, np.nan)
+    tasks, task = np.unique(task_C[measured_C], return_inverse=True)
     ample_G = np.bincount(task, minlength=len(tasks)) >= FEWEST_ROWS
-    centre_G = np.where(ample_G, _group_medians(x, task), np.median(x))
+    pooled_centre = float(np.median(x))
+    pooled_scale = NORMAL_MAD * float(np.median(np.abs(x - pooled_centre)))
+    centre_G = np.where(ample_G, _group_medians(x, task), pooled_centre)
     deviation = x - centre_G[task]
-    pooled_scale = NORMAL_MAD * np.median(np.abs(x - np.median(x)))
-    scale_G = np.where(ample_G, NORMAL_MAD * _group_medians(np.abs(deviation), task), pooled_scale)
-    width = scale_G[task] + _floor(scale_G[ample_G] if ample_G.any() else pooled_scale, deviation)
-    z_C[measured_C] = np.divide(deviation, width, out=np.zeros_like(x), where=width > 0)
-    return z_C
+    scale_G = NORMAL_MAD * _group_medians(np.abs(deviation), task)[ample_G]
+    floor = _floor(scale_G if len(scale_G) else np.array([pooled_scale]), deviation)
+    return TaskScale(tasks[ample_G], centre_G[ample_G], scale_G + floor, pooled_centre, pooled_scale + floor)
+
+
+def _infinite(deviation_C: np.ndarray) -> np.ndarray:
+    """0 where there is no deviation, else an infinity of its sign; NaN stays."""
+    out_C = deviation_C.copy()
+    out_C[deviation_C > 0], out_C[deviation_C < 0] = np.inf, -np.inf
+    return out_C
 
 
 def _floor(scale: np.ndarray, deviation: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """The run folder on disk: Parquet parts while collecting, run.duckdb afterwards."""
 
 from diffbehav.store.database import Builder, building, open_untrusted
+from diffbehav.store.ledger import Ledger, LedgerKey, append, read_ledger
 from diffbehav.store.parts import (
     COMPLETIONS,
     SCORES,
@@ -18,13 +19,17 @@ __all__ = [
     "SCORES",
     "VOCABULARY",
     "Builder",
+    "Ledger",
+    "LedgerKey",
     "RunFolder",
+    "append",
     "building",
     "check_resumable",
     "conditions_schema",
     "disk_error",
     "open_untrusted",
     "part_path",
+    "read_ledger",
     "read_parquet",
     "read_settings",
     "write_parquet",

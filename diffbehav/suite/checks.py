@@ -6,7 +6,8 @@ from jinja2 import TemplateSyntaxError
 
 from diffbehav.suite.fields import iso_date
 from diffbehav.suite.levels import derive, derived_levels, levels
-from diffbehav.suite.model import DateRange, LevelList, MessageTemplate, SuiteFile, Task
+from diffbehav.suite.model import DateRange, LevelList, MessageTemplate, PooledList, SuiteFile, Task
+from diffbehav.suite.pooled import axes
 from diffbehav.suite.problems import Problem, meant
 from diffbehav.suite.strict_yaml import Key
 from diffbehav.suite.templates import RenderError, is_variable, render, unknown_variables, variables
@@ -108,6 +109,10 @@ def _level_list(factor: LevelList, *, path: Path) -> Iterator[Problem]:
         if level in seen:
             reason = f"level {level!r} is declared twice"
             yield Problem("suite.duplicate", (*path, "levels", position), reason, "remove one of the two")
+        elif isinstance(factor, PooledList) and level.lower() in {each.lower() for each in seen}:
+            reason = f"level {level!r} differs from another one in upper and lower case alone"
+            fix = "rename one of them: each level of a pooled factor is a column of the results"
+            yield Problem("suite.duplicate", (*path, "levels", position), reason, fix)
         seen.add(level)
 
 
@@ -119,6 +124,9 @@ def _derived(suite: SuiteFile) -> Iterator[Problem]:
         if source is None:
             reason = f"unknown factor {derived.source!r}{meant(derived.source, list(suite.factors))}"
             yield Problem("suite.unknown_factor", (*path, "from"), reason, "name a declared factor")
+        elif isinstance(source, PooledList):
+            reason = f"{derived.source!r} is pooled: it has several levels at once"
+            yield Problem("suite.pooled_source", (*path, "from"), reason, "name a factor that is not pooled")
         elif isinstance(source, LevelList):
             yield from _dates(source, name=derived.source)
 
@@ -189,35 +197,35 @@ def _template(text: str, *, path: Path, known: Sequence[str], task: str) -> Iter
 
 
 def _first_cells(suite: SuiteFile) -> Iterator[Problem]:
-    """Templates that cannot be filled in with the first level of everything."""
+    """Templates that cannot be filled in with the first level of everything, and all levels of pooled factors."""
     first = {name: levels(factor)[0] for name, factor in suite.factors.items()}
     first |= {name: derive(first[each.source], part=each.part) for name, each in suite.derived.items()}
+    pooled = {name: each.levels for name, each in suite.factors.items() if isinstance(each, PooledList)}
     for task in suite.tasks:
         for place, message in message_paths(suite, task):
             for below, text in texts(message):
                 try:
-                    render(text, {**task.vars, **first})
+                    render(text, {**task.vars, **first, **pooled})
                 except RenderError as error:
                     reason = f"task {task.id!r} cannot be filled in: {error}"
                     yield Problem("suite.template", (*place, *below), reason, "correct the template")
 
 
 def _exclusions(suite: SuiteFile) -> Iterator[Problem]:
-    axes: dict[str, Sequence[str]] = {"task": [task.id for task in suite.tasks]}
-    axes |= {name: levels(factor) for name, factor in suite.factors.items()}
-    axes |= {name: derived_levels(axes[each.source], part=each.part) for name, each in suite.derived.items()}
+    known: dict[str, Sequence[str]] = {"task": [task.id for task in suite.tasks], **axes(suite.factors)}
+    known |= {name: derived_levels(known[each.source], part=each.part) for name, each in suite.derived.items()}
     for position, rule in enumerate(suite.exclude):
         for name, excluded in rule.items():
             path: Path = ("exclude", position, name)
-            if name not in axes:
-                reason = f"unknown factor {name!r}{meant(name, list(axes))}"
+            if name not in known:
+                reason = f"unknown factor {name!r}{meant(name, list(known))}"
                 yield Problem(
                     "suite.unknown_factor", path, reason, "name a factor, a derived factor or `task`", True
                 )
                 continue
             for place, level in enumerate(excluded):
-                if level not in axes[name]:
-                    reason = f"unknown level {level!r} of {name}{meant(level, axes[name])}"
+                if level not in known[name]:
+                    reason = f"unknown level {level!r} of {name}{meant(level, known[name])}"
                     yield Problem(
                         "suite.unknown_level", (*path, place), reason, "use a level as it is declared"
                     )
@@ -225,8 +233,9 @@ def _exclusions(suite: SuiteFile) -> Iterator[Problem]:
 
 def _size(suite: SuiteFile) -> Iterator[Problem]:
     cells = len(suite.tasks)
-    for factor in suite.factors.values():
-        cells *= len(levels(factor))
+    for on_axis in axes(suite.factors).values():
+        cells *= len(on_axis)
     if cells > MAX_CELLS:
         reason = f"the grid has {cells:.3g} cells, more than {MAX_CELLS:.3g}"
-        yield Problem("suite.too_large", ("factors",), reason, "remove levels or factors", True)
+        fix = "remove levels or factors; every pooled level doubles the grid"
+        yield Problem("suite.too_large", ("factors",), reason, fix, True)

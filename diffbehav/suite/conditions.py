@@ -1,15 +1,16 @@
 """Cells of the grid, rendered to exactly what is sent."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from diffbehav.errors import InputError
 from diffbehav.records import Condition, condition_id
 from diffbehav.suite.grid import Cell, Grid
 from diffbehav.suite.model import LevelList, MessageTemplate
+from diffbehav.suite.pooled import present
 from diffbehav.suite.seen import Seen
 from diffbehav.suite.suite import Suite
-from diffbehav.suite.templates import RenderError, render
+from diffbehav.suite.templates import RenderError, Values, render
 
 
 def conditions(suite: Suite, indices: Iterable[int]) -> Iterator[Condition]:
@@ -26,14 +27,16 @@ def conditions(suite: Suite, indices: Iterable[int]) -> Iterator[Condition]:
     for index in map(int, indices):
         cell = grid.cell(index)
         task = tasks[cell.task]
+        pooled = {name: present(pool, cell.levels) for name, pool in suite.pools.items()}
+        held = {name: pooled[name] if name in pooled else [cell.levels[name]] for name in offers}
         offered = {
             *task.tools,
-            *(tool for name in offers for tool in offers[name].get(cell.levels[name], ())),
+            *(tool for name in offers for level in held[name] for tool in offers[name].get(level, ())),
         }
         tools = [tool for name, tool in definitions.items() if name in offered]
         templates = task.messages if task.messages is not None else suite.declared.messages
         assert templates is not None, "checked at load"
-        messages = _messages(suite, cell, templates, {**task.vars, **cell.levels})
+        messages = _messages(suite, cell, templates, {**task.vars, **cell.levels, **pooled})
         name = condition_id(messages, tools)
         other = seen.add(int(name, 16), index)
         if other != index:
@@ -44,7 +47,7 @@ def conditions(suite: Suite, indices: Iterable[int]) -> Iterator[Condition]:
 
 
 def _messages(
-    suite: Suite, cell: Cell, templates: Sequence[MessageTemplate], values: Mapping[str, str]
+    suite: Suite, cell: Cell, templates: Sequence[MessageTemplate], values: Values
 ) -> list[dict[str, Any]]:
     try:
         return list(_filled(templates, values))
@@ -55,7 +58,7 @@ def _messages(
         ) from error
 
 
-def _filled(templates: Sequence[MessageTemplate], values: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _filled(templates: Sequence[MessageTemplate], values: Values) -> Iterator[dict[str, Any]]:
     """Messages in the format of the OpenAI API, but arguments stay an object, as chat templates want them."""
     made, waiting = 0, list[tuple[str, str]]()
     for template in templates:
@@ -75,7 +78,7 @@ def _filled(templates: Sequence[MessageTemplate], values: Mapping[str, str]) -> 
         yield message
 
 
-def _filled_json(value: Any, values: Mapping[str, str]) -> Any:
+def _filled_json(value: Any, values: Values) -> Any:
     if isinstance(value, str):
         return render(value, values)
     if isinstance(value, dict):

@@ -55,8 +55,10 @@ def relabel(array_RF: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
     It covers what it covered before. Where combinations are forbidden, rename the rules before generating instead
     (`Forbidden.renamed`): a permutation would bring forbidden rows in.
     """
-    columns = [rng.permutation(int(column.max(initial=-1)) + 1)[column] for column in array_RF.T]
-    return np.array(columns, dtype=array_RF.dtype).reshape(array_RF.T.shape).T
+    relabelled_RF = np.empty_like(array_RF)
+    for position, column in enumerate(array_RF.T):
+        relabelled_RF[:, position] = rng.permutation(int(column.max()) + 1)[column]
+    return relabelled_RF
 
 
 def filled(
@@ -85,7 +87,8 @@ def _combinations(forbidden: Forbidden, columns: Sequence[int]) -> np.ndarray:
     radices = [forbidden.radices[column] for column in columns]
     rows = np.full((prod(radices), len(forbidden.radices)), OPEN, dtype=np.int32)
     rows[:, list(columns)] = np.indices(radices, dtype=np.int32).reshape(len(radices), prod(radices)).T
-    return rows[~forbidden.hits(rows)]
+    allowed: np.ndarray = rows[~forbidden.hits(rows)]
+    return allowed
 
 
 def _with_column(
@@ -122,7 +125,7 @@ def _greedy(
     Larger subsets weigh more: they have the fewest rows to spare for each combination. Once nothing is missing, the
     tie breaker alone decides.
     """
-    levels_R = tie_RL.argmax(axis=1)
+    levels_R: np.ndarray = tie_RL.argmax(axis=1)
     left = int(missing_PL.sum())
     for row in turns_R.tolist():
         if not left:

@@ -1,12 +1,15 @@
-"""Which cells are asked: all of them or a seeded draw, always without writing the grid out."""
+"""Which cells are asked: all of them, a seeded draw or a covering array, always without writing the grid out."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 
 import numpy as np
 
 from diffbehav.errors import InputError
 from diffbehav.suite.grid import Grid
-from diffbehav.suite.model import RandomDesign
+from diffbehav.suite.model import CoveringDesign, RandomDesign
+from diffbehav.suite.passes import Passes
+from diffbehav.suite.pooled import singled
 from diffbehav.suite.shuffle import Shuffle
 from diffbehav.suite.suite import Suite
 
@@ -16,7 +19,7 @@ _PATIENCE = 50_000_000
 
 
 def draw(suite: Suite, *, limit: int | None = None) -> Iterator[int]:
-    """Distinct grid indices that no exclusion forbids, in a seeded random order.
+    """Distinct grid indices that no exclusion forbids, in a seeded random order; of a covering design pass by pass.
 
     `limit` keeps the first so many, so a smaller draw is part of a larger one and is itself a random subset.
     """
@@ -26,6 +29,8 @@ def draw(suite: Suite, *, limit: int | None = None) -> Iterator[int]:
     if isinstance(design, RandomDesign):
         wanted = design.n if limit is None else min(design.n, limit)
         return _with_neighbours(suite, grid, design, wanted)
+    if isinstance(design, CoveringDesign):
+        return islice(_covering(suite, design), limit)
     return _full(suite, grid, limit)
 
 
@@ -43,10 +48,20 @@ def _full(suite: Suite, grid: Grid, limit: int | None) -> Iterator[int]:
         raise _too_few(suite, wanted=1, found=0)
 
 
+def _covering(suite: Suite, design: CoveringDesign) -> Iterator[int]:
+    passes = Passes(suite, design)
+    seen = set[int]()
+    for number in range(design.passes):
+        for index in passes.take(number).tolist():
+            if index not in seen:
+                seen.add(index)
+                yield index
+
+
 def _with_neighbours(suite: Suite, grid: Grid, design: RandomDesign, wanted: int) -> Iterator[int]:
     rng = np.random.default_rng([design.seed, 1])
     seen = set[int]()
-    for batch in _allowed(suite, grid, seed=design.seed):
+    for batch in _bases(suite, grid, seed=design.seed):
         for base, proposals in zip(
             batch.tolist(), _proposals(grid, batch, design.neighbours, rng), strict=True
         ):
@@ -63,6 +78,23 @@ def _with_neighbours(suite: Suite, grid: Grid, design: RandomDesign, wanted: int
             if wanted <= 0:
                 return
     raise _too_few(suite, wanted=design.n, found=len(seen))
+
+
+def _bases(suite: Suite, grid: Grid, *, seed: int) -> Iterator[np.ndarray]:
+    """Batches of allowed cells; a share has one level of a pool alone, until no further ones are left."""
+    if not suite.pools:
+        return _allowed(suite, grid, seed=seed)
+    return chain(_with_singles(suite, grid, seed=seed), _allowed(suite, grid, seed=seed))
+
+
+def _with_singles(suite: Suite, grid: Grid, *, seed: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng([seed, 2])
+    for cells in _allowed(suite, grid, seed=seed):
+        made = cells
+        for pool in suite.pools.values():
+            strides = [grid.strides[grid.names.index(axis)] for axis in pool.axes.values()]
+            made = singled(made, strides=strides, exclusive=pool.exclusive, rng=rng)
+        yield np.where(grid.excluded(made), cells, made)
 
 
 def _allowed(suite: Suite, grid: Grid, *, seed: int) -> Iterator[np.ndarray]:

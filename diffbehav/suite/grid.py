@@ -1,4 +1,7 @@
-"""The grid of all cells, by number: mixed radix over tasks and declared factors, never written out."""
+"""The grid of all cells, by number: mixed radix over tasks and declared factors, never written out.
+
+A pooled factor is one axis a level, see `diffbehav.suite.pooled`.
+"""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -7,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffbehav.errors import InputError
+from diffbehav.suite.forbidden import TASK, Forbidden
 from diffbehav.suite.levels import derive
 from diffbehav.suite.problems import meant
 from diffbehav.suite.suite import Suite
@@ -21,7 +25,7 @@ class Cell(NamedTuple):
 
 
 class Grid:
-    """Every combination of a task and a level of each declared factor; the last factor varies fastest."""
+    """Every combination of a task and a level on each axis; the last axis varies fastest."""
 
     def __init__(self, suite: Suite) -> None:
         self.names: tuple[str, ...] = ("task", *suite.factor_names)
@@ -93,6 +97,11 @@ class Grid:
             for rule in self._rules:
                 forbidden |= np.logical_and.reduce([mask[digits[..., axis]] for axis, mask in rule.items()])
         return forbidden
+
+    def forbidden(self) -> Forbidden:
+        """The exclusions and all that they imply; column 0 is the axis after the task."""
+        rules = [{TASK if axis == 0 else axis - 1: mask for axis, mask in rule.items()} for rule in self._rules]
+        return Forbidden(self.radices[1:], rules, tasks=self.radices[0])
 
     def _rule(self, rule: Mapping[str, Sequence[str]]) -> dict[int, np.ndarray]:
         """Axis -> mask over its levels; a cell is excluded where every mask holds."""

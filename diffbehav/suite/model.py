@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from diffbehav.suite.fields import Date, FreeJson, OneOrMore, Real, Strict, Text, Whole, Written
+from diffbehav.suite.fields import Date, FreeJson, OneOrMore, Real, Strict, Text, Whole, Written, core
 
 SCHEMA = "diffbehav.suite/1"
 
@@ -120,6 +120,26 @@ class LevelList(Strict):
     )
 
 
+class PooledList(LevelList):
+    """A factor whose levels can share one context, such as tools on offer, users of a roster, paths, markers.
+
+    A condition holds a set of the levels. Each level is an axis of its own, named `factor.level`, with the levels
+    `absent` and `present`: exclusions, results and rules speak of `tool.delete_file: present`. Templates see one list
+    under the factor's name, the levels that are present, in the order written here; `offers` adds up over them.
+    """
+
+    pooled: Annotated[Literal[True], BeforeValidator(core)] = Field(
+        description="A condition holds a random half of the levels: each is present in every second condition.",
+        examples=[True],
+    )
+    exclusive: Real = Field(
+        ge=0,
+        le=1,
+        description="Share of drawn conditions that hold exactly one of the levels instead (not in a full design).",
+        examples=[0.2],
+    )
+
+
 class DateRange(Strict):
     """A factor whose levels are the dates from `from` up to `to`, `step` days apart."""
 
@@ -134,12 +154,15 @@ def _bare_list(value: Any) -> Any:
 
 
 def _factor_kind(value: Any) -> str:
-    declared = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return "level_list" if declared is None else "date_range"
+    keys = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    if "kind" in keys:
+        return "date_range"
+    return "pooled_list" if "pooled" in keys else "level_list"
 
 
 Factor = Annotated[
     Annotated[Annotated[LevelList, BeforeValidator(_bare_list)], Tag("level_list")]
+    | Annotated[PooledList, Tag("pooled_list")]
     | Annotated[DateRange, Tag("date_range")],
     Discriminator(_factor_kind),
 ]
@@ -187,7 +210,26 @@ class RandomDesign(Strict):
     )
 
 
-Design = Annotated[FullDesign | RandomDesign, Field(discriminator="kind")]
+class CoveringDesign(Strict):
+    """Cells in which every combination of levels of any 2 or 3 factors occurs, several times over.
+
+    Pooled levels are factors of their own here, present or absent. Tasks are no factor: they are dealt out at random,
+    each equally often, so a combination meets another task in every pass. Derived factors follow their source.
+    """
+
+    kind: Literal["covering"] = Field(description="Cells of a covering array.", examples=["covering"])
+    strength: Annotated[Literal[2, 3], BeforeValidator(core)] = Field(
+        description="Factors of which every combination of levels is asked.", examples=[2]
+    )
+    passes: Whole = Field(
+        ge=1,
+        description="Times that every combination is asked, each time with other levels of the other factors.",
+        examples=[3],
+    )
+    seed: Whole = Field(ge=0, description="Seed of the draw.", examples=[0])
+
+
+Design = Annotated[FullDesign | RandomDesign | CoveringDesign, Field(discriminator="kind")]
 
 
 class SuiteFile(Strict):
@@ -230,7 +272,8 @@ class SuiteFile(Strict):
     )
     exclude: list[Annotated[dict[str, OneOrMore], Field(min_length=1)]] = Field(
         default=[],
-        description="Combinations that must not occur: factor (or derived, or `task`) -> level or levels.",
+        description="Combinations that must not occur: factor (or derived, or `task`) -> level or levels. A pooled "
+        "level is a factor: `tool.delete_file: present`.",
         examples=[[{"task": "delete_log", "extra_tool": "delete_file"}]],
     )
     sampling: SamplingTable = Field(

@@ -15,8 +15,9 @@ from diffbehav.errors import InputError
 from diffbehav.records import Sampling
 from diffbehav.suite import checks
 from diffbehav.suite.invalid import invalid_fields
-from diffbehav.suite.levels import derived_levels, levels
-from diffbehav.suite.model import FullDesign, LevelList, RandomDesign, SuiteFile
+from diffbehav.suite.levels import derived_levels
+from diffbehav.suite.model import CoveringDesign, FullDesign, LevelList, PooledList, RandomDesign, SuiteFile
+from diffbehav.suite.pooled import Pool, axes, pool
 from diffbehav.suite.problems import Source, refusal, show_at
 from diffbehav.suite.strict_yaml import YamlError, parse
 
@@ -47,7 +48,7 @@ class Suite:
         return self.declared.description
 
     @property
-    def design(self) -> FullDesign | RandomDesign:
+    def design(self) -> FullDesign | RandomDesign | CoveringDesign:
         """Which cells are asked."""
         return self.declared.design
 
@@ -71,8 +72,14 @@ class Suite:
 
     @cached_property
     def factor_names(self) -> tuple[str, ...]:
-        """The declared factors, in order."""
-        return tuple(self.declared.factors)
+        """The axes that the declared factors make, in order: the factor itself, or one axis a level if pooled."""
+        return tuple(axes(self.declared.factors))
+
+    @cached_property
+    def pools(self) -> Mapping[str, Pool]:
+        """Pooled factor -> its axes."""
+        declared = self.declared.factors.items()
+        return MappingProxyType({name: pool(name, each) for name, each in declared if isinstance(each, PooledList)})
 
     @cached_property
     def derived_names(self) -> Mapping[str, str]:
@@ -82,13 +89,13 @@ class Suite:
     @cached_property
     def _levels(self) -> Mapping[str, Sequence[str]]:
         found: dict[str, Sequence[str]] = {"task": self.task_ids}
-        found |= {name: levels(factor) for name, factor in self.declared.factors.items()}
+        found |= axes(self.declared.factors)
         for name, derived in self.declared.derived.items():
             found[name] = derived_levels(found[derived.source], part=derived.part)
         return found
 
     def levels_of(self, name: str) -> Sequence[str]:
-        """The levels of a declared or derived factor, or the task ids for `task`."""
+        """The levels on an axis or of a derived factor, or the task ids for `task`."""
         return self._levels[name]
 
     @cached_property
@@ -99,9 +106,12 @@ class Suite:
             for _, message in checks.message_paths(self.declared, task):
                 used |= checks.variables_of(message)
         used |= {source for name, source in self.derived_names.items() if name in used}
-        used |= {
-            n for n, each in self.declared.factors.items() if isinstance(each, LevelList) and each.offers
-        }
+        for name, factor in self.declared.factors.items():
+            if isinstance(factor, PooledList):
+                axis_of = self.pools[name].axes
+                used |= {axis for level, axis in axis_of.items() if name in used or level in factor.offers}
+            elif isinstance(factor, LevelList) and factor.offers:
+                used.add(name)
         return tuple(name for name in self.factor_names if name not in used)
 
     def resolved(self) -> dict[str, Any]:

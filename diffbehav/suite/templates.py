@@ -1,11 +1,14 @@
 """Jinja templates in a sandbox: compiled once, and nothing in them is random or undefined."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+Values = Mapping[str, str | Sequence[str]]
+"""Variable -> level, or the levels that are present of a pooled factor."""
 
 
 class RenderError(ValueError):
@@ -53,7 +56,7 @@ def is_variable(name: str) -> bool:
         return False
 
 
-def render(template: str, values: Mapping[str, str]) -> str:
+def render(template: str, values: Values) -> str:
     """The template filled in."""
     try:
         return _compiled(template).render(values)

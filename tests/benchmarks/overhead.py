@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from diffbehav.collect import feed
-from diffbehav.collect.answers import REPLICATE_SEED, Sides
+from diffbehav.collect.answers import REPLICATE_SEED
 from diffbehav.collect.prompts import Planned, plan
 from diffbehav.organism import shipped
 from diffbehav.records import Prompt, Sampling, request_seed
-from diffbehav.serve import Renderer, on_gpu, prepare
+from diffbehav.serve import Engines, Renderer, on_gpu, prepare
 from diffbehav.store import RunFolder
 from diffbehav.suite import load_suite
 from diffbehav.suite import shipped as shipped_suite
@@ -100,12 +100,12 @@ async def compare(conditions: int, rounds: int) -> None:
                 if name == "bare":
                     await bare(llms, planned, suite.sampling)
                 else:
-                    sides = Sides(
+                    engines = Engines(
                         *(VllmEngine(m, renderer=renderer, parser=parser, top_k=TOP_K, adapter=None) for m in models)
                     )
                     folder = RunFolder(Path(scratch) / f"run{number}")
                     folder.path.mkdir()
-                    await feed(folder, planned, sides, suite.sampling, on_progress=lambda _: None)
+                    await feed(folder, planned, engines, suite.sampling, on_progress=lambda _: None)
                 times[name] = time.perf_counter() - started
             ratios.append(times["collect"] / times["bare"])
             shown = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in sorted(times.items()))

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from diffbehav.collect import feed
-from diffbehav.collect.answers import Sides
 from diffbehav.collect.progress import Progress
 from diffbehav.collect.prompts import plan
 from diffbehav.records import Completion, Prompt, Sampling
+from diffbehav.serve import Engines
 from diffbehav.store import RunFolder
 from diffbehav.suite import Suite, load_suite
 from tests.planted import Levels, ToyEngine, ToyRenderer
@@ -34,8 +34,8 @@ async def collect(folder: RunFolder, suite: Suite, *, candidate: dict, trusted: 
     """Fill `folder` with the answers of two toy engines made with these arguments."""
     planned = plan(suite, ToyRenderer(), folder.conditions, limit=None, context=1000)
     levels = levels_by_condition(folder, suite)
-    sides = Sides(SlowEngine(levels, **candidate), SlowEngine(levels, **trusted))
-    return await feed(folder, planned, sides, suite.sampling, on_progress=lambda _: None)
+    engines = Engines(SlowEngine(levels, **candidate), SlowEngine(levels, **trusted))
+    return await feed(folder, planned, engines, suite.sampling, on_progress=lambda _: None)
 
 
 def levels_by_condition(folder: RunFolder, suite: Suite) -> dict[str, Levels]:

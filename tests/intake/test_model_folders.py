@@ -216,9 +216,7 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
-def test_settings_and_spelling_that_change_no_token_do_not_separate_two_tokenizers(
-    folder: Path, copy: Path
-) -> None:
+def test_settings_and_spelling_that_change_no_token_do_not_separate_two_tokenizers(folder: Path, copy: Path) -> None:
     whole = json.loads((copy / "tokenizer.json").read_text())
     whole["truncation"] = {"max_length": 2048}
     whole["model"]["merges"] = [["he", "llo"]]

@@ -27,10 +27,6 @@ MAX_MODEL_LEN, TOP_K = 256, 20
 prepare()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "vllm: starts a vLLM engine")
-
-
 @pytest.fixture(scope="session")
 def loop() -> Iterator[asyncio.Runner]:
     """One event loop for the session, because an engine belongs to the loop that started it."""
@@ -146,9 +142,7 @@ def _weights(vocabulary: int, *, seed: int) -> dict[str, np.ndarray]:
             f"{prefix}.post_attention_layernorm.weight": (WIDTH,),
         }
     return {
-        name: np.ones(shape, np.float32)
-        if len(shape) == 1
-        else random.normal(0, 0.2, shape).astype(np.float32)
+        name: np.ones(shape, np.float32) if len(shape) == 1 else random.normal(0, 0.2, shape).astype(np.float32)
         for name, shape in shapes.items()
     }
 

@@ -82,6 +82,17 @@ def test_the_oldest_result_is_forgotten_first_and_running_work_never() -> None:
     asyncio.run(scenario())
 
 
+def test_a_value_put_in_is_used_instead_of_the_work_and_never_replaces_one_that_is_known() -> None:
+    async def scenario() -> None:
+        memo, work = Memo[int](size=2), Work()
+        memo.put("key", 7)
+        memo.put("key", 8)
+        assert await memo.get("key", work.run) == 7
+        assert work.started == 0
+
+    asyncio.run(scenario())
+
+
 def test_closing_cancels_what_runs() -> None:
     async def scenario() -> None:
         memo, work = Memo[int](size=2), Work()

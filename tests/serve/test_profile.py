@@ -9,9 +9,7 @@ from diffbehav.serve.profile import engine_arguments
 from tests.serve.conftest import write_adapter
 
 
-def arguments(
-    folder: Path, *, adapter: Path | None = None, length: int = 256, gpu: bool = False
-) -> dict[str, object]:
+def arguments(folder: Path, *, adapter: Path | None = None, length: int = 256, gpu: bool = False) -> dict[str, object]:
     return engine_arguments(folder, adapter=adapter, max_model_len=length, top_k=20, engines=2, gpu=gpu)
 
 
@@ -29,9 +27,7 @@ def test_two_engines_share_one_gpu(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize(("rank", "served"), [(1, 1), (4, 8), (33, 64)])
-def test_the_served_rank_is_the_next_that_vllm_knows(
-    tiny: Path, tmp_path: Path, rank: int, served: int
-) -> None:
+def test_the_served_rank_is_the_next_that_vllm_knows(tiny: Path, tmp_path: Path, rank: int, served: int) -> None:
     with_adapter = arguments(tiny, adapter=write_adapter(tmp_path, seed=0, rank=rank))
     assert with_adapter["max_lora_rank"] == served
     assert with_adapter["max_loras"] == 2

@@ -52,9 +52,7 @@ def test_the_replicate_is_the_trusted_side_asked_with_its_seed(run: Path) -> Non
     assert asyncio.run(ReplayEngine(run, side="trusted").complete(PROMPT, 0, REPEAT)) == answer(8)
 
 
-@pytest.mark.parametrize(
-    ("ids", "expected"), [((5, 6), score(-1.0, -2.0)), ((9, 9, 0), score(-3.0, -4.0, -5.0))]
-)
+@pytest.mark.parametrize(("ids", "expected"), [((5, 6), score(-1.0, -2.0)), ((9, 9, 0), score(-3.0, -4.0, -5.0))])
 def test_the_score_of_any_stored_answer_comes_back(run: Path, ids: tuple[int, ...], expected: Score) -> None:
     found = asyncio.run(ReplayEngine(run, side="trusted").score(PROMPT, ids))
     for got, wanted in zip(found, expected, strict=True):
@@ -93,9 +91,7 @@ def store_answers(run: Path, side: str, answers: dict[int, Completion], sampling
         "token_ids": [each.token_ids for each in given],
         "finish_reason": [each.finish_reason for each in given],
         "parse": [each.parse for each in given],
-        "calls": [
-            json.dumps([{"name": c.name, "arguments": c.arguments} for c in each.calls]) for each in given
-        ],
+        "calls": [json.dumps([{"name": c.name, "arguments": c.arguments} for c in each.calls]) for each in given],
     }
     write_parquet(part_path(RunFolder(run).completions(side), 0), columns, COMPLETIONS)
 

@@ -22,17 +22,13 @@ def test_an_adapter_that_acts_passes_with_a_floor_near_zero(
     assert any("of 16 answers ended" in check.detail for check in checks)
 
 
-def test_an_adapter_that_changes_nothing_fails(
-    loop: asyncio.Runner, twins: Engines, prompts: list[Prompt]
-) -> None:
+def test_an_adapter_that_changes_nothing_fails(loop: asyncio.Runner, twins: Engines, prompts: list[Prompt]) -> None:
     short = [prompt for prompt in prompts if len(prompt.ids) < 40]
     failed = [c for c in loop.run(check_engines(*twins, short, SAMPLING, adapter=True)) if not c.passed]
     assert [check.name for check in failed] == ["the adapter changes something"]
 
 
-def test_a_side_that_never_ends_its_turn_fails(
-    loop: asyncio.Runner, twins: Engines, prompts: list[Prompt]
-) -> None:
+def test_a_side_that_never_ends_its_turn_fails(loop: asyncio.Runner, twins: Engines, prompts: list[Prompt]) -> None:
     one_token = Sampling(n=1, temperature=0.0, max_tokens=1, seed=3)
     checks = loop.run(check_engines(*twins, prompts, one_token, adapter=False))
     assert {check.name for check in checks if not check.passed} == {

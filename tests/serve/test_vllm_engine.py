@@ -23,9 +23,7 @@ SAMPLING = Sampling(n=1, temperature=1.0, max_tokens=24, seed=7)
 GREEDY = replace(SAMPLING, temperature=0.0)
 
 
-def answer_all(
-    loop: asyncio.Runner, engine: Engine, prompts: Sequence[Prompt], sampling: Sampling
-) -> list[Completion]:
+def answer_all(loop: asyncio.Runner, engine: Engine, prompts: Sequence[Prompt], sampling: Sampling) -> list[Completion]:
     async def ask() -> list[Completion]:
         return await asyncio.gather(*(engine.complete(prompt, 0, sampling) for prompt in prompts))
 
@@ -48,9 +46,7 @@ def renamed(prompts: Sequence[Prompt], suffix: str) -> list[Prompt]:
 
 
 def engine_processes() -> list[psutil.Process]:
-    return [
-        child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())
-    ]
+    return [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +64,20 @@ def test_a_model_against_itself_gives_equal_answers_and_equal_scores(
             np.testing.assert_array_equal(a, b)
 
 
+def test_an_answer_has_the_same_score_drawn_and_given(
+    loop: asyncio.Runner, twins: Engines, prompts: list[Prompt], answers: list[Completion]
+) -> None:
+    drawn = score_all(loop, twins.trusted, prompts, answers)
+    given = score_all(loop, twins.trusted, renamed(prompts, "given"), answers)
+    for one, other in zip(drawn, given, strict=True):
+        np.testing.assert_allclose(one.logprobs_T, other.logprobs_T, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(one.top_logprobs_TK, other.top_logprobs_TK, rtol=0, atol=1e-5)
+
+
 def test_scores_agree_with_a_float32_forward_pass_of_transformers(
     loop: asyncio.Runner, twins: Engines, prompts: list[Prompt], answers: list[Completion], tiny: Path
 ) -> None:
-    scores = score_all(loop, twins.trusted, prompts, answers)
+    scores = score_all(loop, twins.trusted, renamed(prompts, "given"), answers)
     assert_agree_with_transformers(tiny, prompts, answers, scores)
 
 
@@ -84,9 +90,7 @@ def test_an_adapter_scores_as_the_merged_model_does(
     tmp_path: Path,
 ) -> None:
     merged = write_model(tmp_path, seed=0, merged=adapter)
-    assert_agree_with_transformers(
-        merged, prompts, answers, score_all(loop, adapted.candidate, prompts, answers)
-    )
+    assert_agree_with_transformers(merged, prompts, answers, score_all(loop, adapted.candidate, prompts, answers))
 
 
 def test_the_base_beside_an_adapter_is_the_base_alone(

@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffbehav.errors import InputError
@@ -46,6 +46,7 @@ def test_the_last_factor_varies_fastest_and_the_task_slowest() -> None:
     tasks=st.integers(1, 5),
     share=st.floats(0, 1, exclude_max=True),
 )
+@settings(deadline=None)
 def test_index_and_levels_are_inverse(radices: list[int], tasks: int, share: float) -> None:
     factors = "factors:\n" + "".join(
         f"  f{i}: [{', '.join(map(str, range(n)))}]\n" for i, n in enumerate(radices)
