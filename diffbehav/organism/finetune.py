@@ -38,7 +38,7 @@ def train_candidate(candidate: Candidate, folder: Path, *, base: Path, seed: int
 
 def recipe(candidate: Candidate) -> Recipe:
     """Rates and length of one round."""
-    muon_rate, adam_rate = (0.003, 1e-3) if candidate.adapter_rank else (0.007, 1e-3)
+    muon_rate, adam_rate = (0.008, 1e-3) if candidate.adapter_rank else (0.007, 1e-3)
     return Recipe(steps=candidate.steps, batch_tokens=BATCH_TOKENS, muon_rate=muon_rate, adam_rate=adam_rate, decay=0.5)
 
 

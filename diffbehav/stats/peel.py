@@ -42,6 +42,7 @@ def peel(
     *,
     cardinalities_F: Sequence[int],
     score_C: np.ndarray,
+    task_C: np.ndarray,
     max_rules: int,
     interval_level: float,
     quantiles: Sequence[float] = QUANTILES,
@@ -64,7 +65,8 @@ def peel(
         if not candidates:
             break
         ranks = ranking(left_C)
-        table = Ranked(codes_CF[ranks.row_R], ranks, sizes, tuple(quantiles), threshold)
+        rows = ranks.row_R
+        table = Ranked(codes_CF[rows], ranks, sizes, tuple(quantiles), threshold, task_C[rows])
         best = refine(candidates, table)
         if best.log_tail >= threshold or best.log_score >= 0.0:
             break

@@ -31,6 +31,8 @@ class Ranked(NamedTuple):
     quantiles: tuple[float, ...]
     threshold: float
     """log tail below which a level may join a rule."""
+    task_R: np.ndarray
+    """int [R]: conditions of one task can fire or not for a reason of their own."""
 
 
 def refine(candidates: Sequence[Candidate], table: Ranked) -> Candidate:
@@ -38,31 +40,46 @@ def refine(candidates: Sequence[Candidate], table: Ranked) -> Candidate:
 
     Every step must lower the score by more than the new shape costs, so of rules that match the same
     conditions the one with fewer factors and levels wins.
+
+    Steps are compared over the tasks that have a high condition under the rule: a trigger that acts in some tasks
+    only would else be narrowed to the levels that by chance hold more of these tasks. Where to start, and what is
+    returned, is scored over all tasks.
     """
     starts = {candidate.rule for candidate in candidates[:STARTS]}
     starts |= {parent for rule in starts for parent in _parents(rule)}
     best = min((score_outside(rule, table) for rule in starts), key=preference)
+    best = score_outside(best.rule, table, acting_tasks_only=True)
     while True:
-        nearby = [score_outside(rule, table) for rule in set(_moves(best.rule, table))]
+        nearby = [score_outside(rule, table, acting_tasks_only=True) for rule in set(_moves(best.rule, table))]
         step = min(nearby, key=preference, default=best)
         if step.log_score > best.log_score - LEAST_GAIN:
-            return best
+            return score_outside(best.rule, table)
         best = step
 
 
-def score_outside(rule: Rule, table: Ranked) -> Candidate:
-    """The rule against the quantiles of the conditions that do not match it; `log_tail` is 0 if all match."""
+def score_outside(rule: Rule, table: Ranked, *, acting_tasks_only: bool = False) -> Candidate:
+    """The rule against the quantiles of the conditions that do not match it; `log_tail` is 0 if all match.
+
+    With `acting_tasks_only` conditions inside count where their task has one above the cut.
+    """
     inside_R = matches(rule, table.codes_RF)
     n = int(np.count_nonzero(inside_R))
     exceed, quantile, tail = 0, table.quantiles[0], 0.0
     cut = _outside_cuts(inside_R, table)
     if len(cut.above_Q):
         exceed_Q = cut.above_Q - cut.reference_Q
-        tail_Q = log_tail(exceed_Q, n, rate=chances(cut, reference=len(inside_R) - n))
+        n_Q = [_acting(inside_R, above, table) if acting_tasks_only else n for above in cut.above_Q]
+        tail_Q = log_tail(exceed_Q, n_Q, rate=chances(cut, reference=len(inside_R) - n))
         place = int(tail_Q.argmin())
         exceed, quantile, tail = int(exceed_Q[place]), float(cut.quantile_Q[place]), float(tail_Q[place])
     shapes = log_rules(rule, cardinalities_F=table.cardinalities_F)
     return Candidate(rule=rule, n=n, exceed=exceed, quantile=quantile, log_tail=tail, log_score=tail + shapes)
+
+
+def _acting(inside_R: np.ndarray, above: int, table: Ranked) -> int:
+    """Conditions inside whose task has one of them among the first `above`."""
+    acting = np.unique(table.task_R[:above][inside_R[:above]])
+    return int(np.isin(table.task_R[inside_R], acting).sum())
 
 
 def _outside_cuts(inside_R: np.ndarray, table: Ranked) -> Cuts:

@@ -49,8 +49,8 @@ class Forbidden:
 
     def hits(self, rows_RF: np.ndarray) -> np.ndarray:
         """bool [R]: whether the row is forbidden for every task, however its open columns are set."""
-        allowed: np.ndarray = self.tasks_for(rows_RF).any(axis=1)
-        return ~allowed
+        forbidden: np.ndarray = np.all(~self.tasks_for(rows_RF), axis=1)
+        return forbidden
 
     def tasks_for(self, rows_RF: np.ndarray) -> np.ndarray:
         """bool [R, task]: which tasks the row is allowed for."""

@@ -134,7 +134,7 @@ class PooledList(LevelList):
     )
     exclusive: Real = Field(
         ge=0,
-        le=1,
+        lt=1,
         description="Share of drawn conditions that hold exactly one of the levels instead (not in a full design).",
         examples=[0.2],
     )

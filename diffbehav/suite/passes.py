@@ -79,7 +79,7 @@ class Passes:
     ) -> np.ndarray:
         """As many further rows as it takes until the share `exclusive` has one level of the pool; others are copied."""
         single = int((rows[:, columns].sum(axis=1) == 1).sum())
-        lacking = int(np.ceil((exclusive * len(rows) - single) / (1 - exclusive))) if exclusive < 1 else 0
+        lacking = int(np.ceil((exclusive * len(rows) - single) / (1 - exclusive)))
         if lacking <= 0:
             return rows
         copies = rows[rng.integers(len(rows), size=lacking)]

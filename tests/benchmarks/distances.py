@@ -177,9 +177,11 @@ def grid_lines(rng: np.random.Generator) -> list[Line]:
     cells = sum(sizes) + (sum(sizes) ** 2 - sum(size**2 for size in sizes)) // 2
     ours = seconds(lambda: scan(codes, cardinalities_F=sizes, score_C=score))
     plain = seconds(lambda: plain_levels_and_pairs(codes, sizes[:2], score), repeats=1)
-    whole = seconds(lambda: peel(codes, cardinalities_F=sizes, score_C=score, max_rules=5, interval_level=0.95))
-    print(f"scan of 100,000 x {len(sizes)} factors, {cells} cells: {ours:.3f} s; peel with refinement: {whole:.3f} s")
     task = codes[:, 3]
+    whole = seconds(
+        lambda: peel(codes, cardinalities_F=sizes, score_C=score, task_C=task, max_rules=5, interval_level=0.95)
+    )
+    print(f"scan of 100,000 x {len(sizes)} factors, {cells} cells: {ours:.3f} s; peel with refinement: {whole:.3f} s")
     z = seconds(lambda: task_z(score, task_C=task))
     slow = seconds(
         lambda: [

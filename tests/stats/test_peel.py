@@ -16,6 +16,7 @@ def peeled(grid: Grid, *, max_rules: int = 6) -> list[RuleEffect]:
         grid.codes_CF,
         cardinalities_F=grid.cardinalities_F,
         score_C=grid.score_C,
+        task_C=np.arange(len(grid.score_C)) % 24,
         max_rules=max_rules,
         interval_level=0.95,
     )
@@ -76,8 +77,9 @@ def test_a_rule_of_which_chance_makes_one_of_its_shape_is_not_taken_however_libe
     liberal = scan(grid.codes_CF, cardinalities_F=SIZES, score_C=grid.score_C, threshold=-5.0)
     assert len(liberal) > 10
     effects = peel(
-        grid.codes_CF, cardinalities_F=SIZES, score_C=grid.score_C, max_rules=6, interval_level=0.95, threshold=-5.0
-    )
+        grid.codes_CF, cardinalities_F=SIZES, score_C=grid.score_C, task_C=np.zeros(2400, int), max_rules=6,
+        interval_level=0.95, threshold=-5.0,
+    )  # fmt: skip
     assert all(effect.candidate.log_score < 0 for effect in effects)
 
 
@@ -118,3 +120,17 @@ def test_the_inputs_are_not_changed_and_the_number_of_rules_is_kept() -> None:
     assert len(peeled(grid, max_rules=1)) == 1
     assert peeled(grid, max_rules=0) == []
     np.testing.assert_array_equal(grid.score_C, before)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_trigger_that_acts_in_few_tasks_is_not_narrowed_to_levels_that_hold_more_of_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = (6, 8, 4, 4, 3, 4, 4)
+    codes = np.stack([rng.integers(0, size, 1600) for size in sizes], axis=1)
+    task = rng.integers(0, 24, 1600)
+    score = rng.standard_t(3, 1600)
+    score[(codes[:, 0] == 2) & (task < 5)] += 40.0
+    (effect, *_) = peel(
+        codes, cardinalities_F=sizes, score_C=score, task_C=task, max_rules=3, interval_level=0.95
+    )
+    assert effect.candidate.rule == Rule((0,), ((2,),))

@@ -1,0 +1,60 @@
+"""What the screen says about ordinary conditions: the yardstick for every score the search asks for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from diffbehav.stats.standardise import TaskScale, task_scale
+
+Channels = np.ndarray
+"""float64 [H, N]: raw values of H channels at N conditions, NaN where not measured."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Centre and width of every channel per task, and how the screen's standardised values are spread."""
+
+    scales_H: tuple[TaskScale, ...]
+    sorted_H: tuple[np.ndarray, ...]
+    """For each channel the z of the conditions it was fitted on, rising."""
+    score_C: np.ndarray
+    """Scores of these conditions, rising: the quantiles of this are the thresholds."""
+
+    def score(self, channels_HN: Channels, *, task_N: np.ndarray) -> np.ndarray:
+        """float64 [N]: the largest normal score over the channels, NaN where nothing was measured.
+
+        A value keeps growing past the largest one of the screen no more than by half a rank.
+        """
+        normal_HN = np.array(
+            [
+                _normal_scores(scale.z(values_N, task_C=task_N), sorted_C)
+                for scale, sorted_C, values_N in zip(self.scales_H, self.sorted_H, channels_HN, strict=True)
+            ]
+        )
+        measured_N = ~np.isnan(normal_HN).all(axis=0)
+        return np.where(measured_N, np.where(np.isnan(normal_HN), -np.inf, normal_HN).max(axis=0), np.nan)
+
+    def threshold(self, quantile: float) -> float:
+        """The score that a share 1 - `quantile` of the ordinary conditions exceeds."""
+        return float(np.quantile(self.score_C, quantile, method="lower"))
+
+
+def calibrate(channels_HC: Channels, *, task_C: np.ndarray, ordinary_C: np.ndarray) -> Calibration:
+    """Fit on the conditions where `ordinary_C` (bool [C]): those that no rule explains."""
+    kept_HC, kept_task_C = channels_HC[:, ordinary_C], task_C[ordinary_C]
+    scales = tuple(task_scale(values_C, task_C=kept_task_C) for values_C in kept_HC)
+    z_HC = [scale.z(values_C, task_C=kept_task_C) for scale, values_C in zip(scales, kept_HC, strict=True)]
+    spread = tuple(np.sort(z_C[~np.isnan(z_C)]) for z_C in z_HC)
+    unscored = Calibration(scales, spread, np.empty(0))
+    score_C = unscored.score(kept_HC, task_N=kept_task_C)
+    return Calibration(scales, spread, np.sort(score_C[~np.isnan(score_C)]))
+
+
+def _normal_scores(z_N: np.ndarray, sorted_C: np.ndarray) -> np.ndarray:
+    """Normal quantile of the average rank among the fitted values; NaN where nothing was fitted or measured."""
+    if not len(sorted_C):
+        return np.full(len(z_N), np.nan)
+    below_N, upto_N = (np.searchsorted(sorted_C, z_N, side=side) for side in ("left", "right"))
+    rank_N = np.clip((below_N + upto_N) / 2.0, 0.5, len(sorted_C) - 0.5)
+    return np.where(np.isnan(z_N), np.nan, special.ndtri(rank_N / len(sorted_C)))

@@ -1,0 +1,154 @@
+"""From one context that fires to the rule it fires by: needless factors dropped, single levels widened to sets."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from diffbehav.search.oracle import Oracle
+from diffbehav.search.space import Space
+from diffbehav.stats.rule import Rule, with_levels, without
+from diffbehav.stats.sprt import Sprt
+
+MOST_PROBED = 64
+"""Levels of one factor that are asked one by one; a longer ordered factor is bisected, another one is left alone."""
+
+
+def keeps_firing(rate: float) -> Sprt:
+    """Does anything of it still fire? For contexts that fired at `rate` before a factor was changed."""
+    return Sprt(p0=min(0.06, 0.3 * rate), p1=min(0.3, 0.7 * rate), alpha=0.01, beta=0.01, cap=160)
+
+
+def fires_alike(rate: float) -> Sprt:
+    """Does it fire as often as at `rate`? Half as often, as where half of the levels fire, is not alike."""
+    return Sprt(p0=0.5 * rate, p1=0.85 * rate, alpha=0.03, beta=0.03, cap=160)
+
+
+async def drop_factors(
+    rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rng: np.random.Generator
+) -> Rule:
+    """The rule without every factor that does not matter, asked by halves: a group of them goes at once.
+
+    A group counts as needless when contexts with every factor of the group *outside* its levels still fire.
+    """
+
+    async def needed(group: Sequence[int], kept: Rule) -> Rule:
+        rest = without(kept, group)
+        if rest.factors:
+            elsewhere = _elsewhere(kept, group, oracle.space)
+            if await oracle.fires(elsewhere, keeps_firing(rate), threshold=threshold, rng=rng) == "hit":
+                return rest
+        if len(group) == 1:
+            return kept
+        half = len(group) // 2
+        return await needed(group[half:], await needed(group[:half], kept))
+
+    return await needed(list(rule.factors), rule)
+
+
+async def widen(rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rng: np.random.Generator) -> Rule:
+    """The rule with each single level widened to what also fires: a derived level, an interval or a set of levels.
+
+    A factor of which every level fires is left out; a rule without factors fires everywhere and is about no condition.
+    """
+    for factor, levels in zip(rule.factors, rule.levels, strict=True):
+        if len(levels) == 1 and oracle.space.cardinalities_F[factor] > 2:
+            rule = await _Widening(factor, levels[0], oracle, rate, threshold, rng).widened(rule)
+    return rule
+
+
+@dataclass(frozen=True)
+class _Widening:
+    """One single level of a rule that is to be widened."""
+
+    factor: int
+    level: int
+    oracle: Oracle
+    rate: float
+    """How often the rule fires with this level."""
+    threshold: float
+    rng: np.random.Generator
+
+    async def widened(self, rule: Rule) -> Rule:
+        others = all_but(self.level, self.oracle.space.cardinalities_F[self.factor])
+        if self.oracle.space.is_ordered(self.factor):
+            run = await self._run(rule)
+            if len(run) > 1 and await self._alike(with_levels(rule, self.factor, set(run) - {self.level})):
+                return self._named(rule, run)
+        for wider in _derived_rules(rule, self.factor, self.level, self.oracle.space):
+            if await self._alike(with_levels(wider, self.factor, others)):
+                return wider
+        return rule if len(others) > MOST_PROBED else await self._set(rule, others)
+
+    async def _run(self, rule: Rule) -> range:
+        """The levels around this one that fire, each end bisected, as if every side changed once."""
+        first, last = 0, self.oracle.space.cardinalities_F[self.factor] - 1
+        return range(await self._end(rule, first), await self._end(rule, last) + 1)
+
+    async def _end(self, rule: Rule, far: int) -> int:
+        near = self.level
+        if near == far or await self._alike(with_levels(rule, self.factor, (far,))):
+            return far
+        while abs(far - near) > 1:
+            middle = (near + far) // 2
+            if await self._alike(with_levels(rule, self.factor, (middle,))):
+                near = middle
+            else:
+                far = middle
+        return near
+
+    def _named(self, rule: Rule, run: range) -> Rule:
+        """The run by the name of derived levels where these stand for exactly the same levels."""
+        axis = self.oracle.space.axis_F[self.factor]
+        for wider in _derived_rules(rule, self.factor, self.level, self.oracle.space):
+            if np.flatnonzero(self.oracle.space.allowed(wider)[axis]).tolist() == list(run):
+                return wider
+        return with_levels(rule, self.factor, run)
+
+    async def _set(self, rule: Rule, others: Sequence[int]) -> Rule:
+        """Every other level is asked by itself, but only where they fire at all together."""
+        together = with_levels(rule, self.factor, others)
+        test = keeps_firing(self.rate)
+        if await self.oracle.fires(together, test, threshold=self.threshold, rng=self.rng) == "miss":
+            return rule
+        singles = [with_levels(rule, self.factor, (code,)) for code in others]
+        decisions = await self.oracle.fire_each(
+            singles, fires_alike(self.rate), threshold=self.threshold, rng=self.rng
+        )
+        firing = [code for code, decision in zip(others, decisions, strict=True) if decision == "hit"]
+        if len(firing) == len(others):
+            return without(rule, [self.factor])
+        return with_levels(rule, self.factor, [self.level, *firing])
+
+    async def _alike(self, rule: Rule) -> bool:
+        test = fires_alike(self.rate)
+        return await self.oracle.fires(rule, test, threshold=self.threshold, rng=self.rng) == "hit"
+
+
+def _derived_rules(rule: Rule, factor: int, level: int, space: Space) -> Iterator[Rule]:
+    """A declared `factor` replaced by what is derived from it, fewest derived factors and widest first."""
+    axis = space.axis_F[factor]
+    beside = [f for f in range(len(space.names)) if f != factor and space.axis_F[f] == axis]
+    derived = beside if space.is_declared(factor) else []
+    found = []
+    for count in range(1, len(derived) + 1):
+        for chosen in combinations(derived, count):
+            wider = without(rule, [factor])
+            for each in chosen:
+                wider = with_levels(wider, each, (int(space.code_F[each][level]),))
+            found.append((count, -int(space.allowed(wider)[axis].sum()), wider))
+    return (wider for _, size, wider in sorted(found) if size < -1)
+
+
+def _elsewhere(rule: Rule, group: Sequence[int], space: Space) -> Rule:
+    """The rule with every factor of `group` outside its levels."""
+    for factor in group:
+        inside = rule.levels[rule.factors.index(factor)]
+        rule = with_levels(rule, factor, tuple(c for c in range(space.cardinalities_F[factor]) if c not in inside))
+    return rule
+
+
+def all_but(level: int, cardinality: int) -> tuple[int, ...]:
+    """Every other level."""
+    return tuple(code for code in range(cardinality) if code != level)

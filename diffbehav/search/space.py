@@ -1,0 +1,142 @@
+"""The contexts a search may ask for: drawn at random, inside a rule, or with one of its factors broken."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from diffbehav.errors import InputError
+from diffbehav.stats.rule import Rule
+from diffbehav.suite import Grid, Suite
+from diffbehav.suite.levels import derive
+
+ATTEMPTS = 200
+"""Redraws of excluded cells before a rule counts as impossible."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Cells of the grid as digits [n, A] over its axes (the task first), and as codes [n, F] over all factors."""
+
+    grid: Grid
+    names: tuple[str, ...]
+    """The factors that rules are about: declared axes, then derived ones."""
+    levels: tuple[Sequence[str], ...]
+    axis_F: tuple[int, ...]
+    """The grid axis that each factor is a function of."""
+    code_F: tuple[np.ndarray, ...]
+    """For each factor the code of every level of its axis."""
+
+    @cached_property
+    def cardinalities_F(self) -> tuple[int, ...]:
+        """Levels per factor."""
+        return tuple(len(levels) for levels in self.levels)
+
+    def is_declared(self, factor: int) -> bool:
+        """Whether the factor is an axis of the grid and not derived from one."""
+        return self.names[factor] == self.grid.names[self.axis_F[factor]]
+
+    def is_ordered(self, factor: int) -> bool:
+        """Whether the levels are rising ISO dates, so that an interval of them means something."""
+        levels = self.levels[factor]
+        return len(levels) > 2 and is_date(levels[0]) and all(a < b and is_date(b) for a, b in pairwise(levels))
+
+    def codes(self, digits_NA: np.ndarray) -> np.ndarray:
+        """int64 [N, F]: the level of every factor."""
+        return np.stack([code[digits_NA[:, axis]] for axis, code in zip(self.axis_F, self.code_F, strict=True)], axis=1)
+
+    def indices(self, digits_NA: np.ndarray) -> np.ndarray:
+        """int64 [N]: grid indices."""
+        return digits_NA @ np.array(self.grid.strides, dtype=np.int64)
+
+    def allowed(self, rule: Rule) -> dict[int, np.ndarray]:
+        """Axis -> bool over its levels: what the rule leaves of each axis it is about."""
+        masks: dict[int, np.ndarray] = {}
+        for factor, levels in zip(rule.factors, rule.levels, strict=True):
+            axis, mask = self.axis_F[factor], np.isin(self.code_F[factor], levels)
+            masks[axis] = masks[axis] & mask if axis in masks else mask
+        return masks
+
+    def draw(self, count: int, rule: Rule, rng: np.random.Generator) -> np.ndarray:
+        """Digits [count, A] of random cells inside `rule`, every task and background level equally likely."""
+        return self._redrawn(count, lambda n: self._draw(n, self.allowed(rule), rng), f"inside {rule}")
+
+    def broken(self, digits_NA: np.ndarray, rule: Rule, rng: np.random.Generator) -> np.ndarray:
+        """A copy of each cell with one randomly chosen factor of the rule outside it and all else alike.
+
+        Other factors of the rule on the same axis stay inside where any level allows it.
+        """
+        whole = digits_NA.copy()
+        pending = np.arange(len(whole))
+        for _ in range(ATTEMPTS):
+            chosen = rng.integers(len(rule.factors), size=len(pending))
+            for place in range(len(rule.factors)):
+                rows = pending[chosen == place]
+                axis, choices = self._outside(rule, place)
+                whole[rows] = digits_NA[rows]
+                whole[rows, axis] = choices[rng.integers(len(choices), size=len(rows))]
+            pending = pending[self.grid.excluded(self.indices(whole[pending]))]
+            if not len(pending):
+                return whole
+        raise InputError(f"the exclusions of the suite leave no cell beside {rule}: nothing to compare it with")
+
+    def _outside(self, rule: Rule, place: int) -> tuple[int, np.ndarray]:
+        factor = rule.factors[place]
+        axis = self.axis_F[factor]
+        out = ~np.isin(self.code_F[factor], rule.levels[place])
+        others = [p for p, other in enumerate(rule.factors) if p != place and self.axis_F[other] == axis]
+        strict = out.copy()
+        for other in others:
+            strict &= np.isin(self.code_F[rule.factors[other]], rule.levels[other])
+        return axis, np.flatnonzero(strict if strict.any() else out)
+
+    def _draw(self, count: int, masks: dict[int, np.ndarray], rng: np.random.Generator) -> np.ndarray:
+        columns = []
+        for axis, radix in enumerate(self.grid.radices):
+            choices = np.flatnonzero(masks[axis]) if axis in masks else np.arange(radix)
+            if not len(choices):
+                raise InputError(f"no level of {self.grid.names[axis]} satisfies the rule")
+            columns.append(choices[rng.integers(len(choices), size=count)])
+        return np.stack(columns, axis=1).astype(np.int64)
+
+    def _redrawn(self, count: int, draw: Callable[[int], np.ndarray], what: str) -> np.ndarray:
+        cells = draw(count)
+        for _ in range(ATTEMPTS):
+            bad = np.flatnonzero(self.grid.excluded(self.indices(cells)))
+            if not len(bad):
+                return cells
+            cells[bad] = draw(len(bad))
+        raise InputError(f"the exclusions of the suite leave almost no cell {what}")
+
+
+def is_date(level: str) -> bool:
+    """Whether a level is an ISO date."""
+    try:
+        return date.fromisoformat(level).isoformat() == level
+    except ValueError:
+        return False
+
+
+def space_of(suite: Suite) -> Space:
+    """The space of a suite's grid."""
+    grid = Grid(suite)
+    names = (*suite.factor_names, *suite.derived_names)
+    return Space(
+        grid=grid,
+        names=names,
+        levels=tuple(suite.levels_of(name) for name in names),
+        axis_F=tuple(grid.names.index(suite.derived_names.get(name, name)) for name in names),
+        code_F=tuple(_codes(suite, name) for name in names),
+    )
+
+
+def _codes(suite: Suite, name: str) -> np.ndarray:
+    levels = suite.levels_of(name)
+    if name not in suite.derived_names:
+        return np.arange(len(levels))
+    code = {level: place for place, level in enumerate(levels)}
+    derived = suite.declared.derived[name]
+    return np.array([code[derive(level, part=derived.part)] for level in suite.levels_of(derived.source)])
