@@ -5,6 +5,7 @@ the rule over the rule. Here each rule is scored by the quantiles of the conditi
 """
 
 from collections.abc import Iterator, Sequence
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from diffbehav.stats.scan import Candidate, preference
 STARTS = 24
 """Candidates of the scan that are scored again before the best is refined."""
 MOST_FACTORS = 3
+ACTS = log(0.05)
+"""A task acts under a rule when so many of its conditions lie above the cut by a chance below this."""
 LEAST_GAIN = 1e-6
 """Nats by which a change of the rule must improve it."""
 
@@ -41,7 +44,7 @@ def refine(candidates: Sequence[Candidate], table: Ranked) -> Candidate:
     Every step must lower the score by more than the new shape costs, so of rules that match the same
     conditions the one with fewer factors and levels wins.
 
-    Steps are compared over the tasks that have a high condition under the rule: a trigger that acts in some tasks
+    Steps are compared over the tasks that act under the rule: a trigger that acts in some tasks
     only would else be narrowed to the levels that by chance hold more of these tasks. Where to start, and what is
     returned, is scored over all tasks.
     """
@@ -60,26 +63,35 @@ def refine(candidates: Sequence[Candidate], table: Ranked) -> Candidate:
 def score_outside(rule: Rule, table: Ranked, *, acting_tasks_only: bool = False) -> Candidate:
     """The rule against the quantiles of the conditions that do not match it; `log_tail` is 0 if all match.
 
-    With `acting_tasks_only` conditions inside count where their task has one above the cut.
+    With `acting_tasks_only` only conditions of tasks count that by themselves have more above the cut than chance.
     """
     inside_R = matches(rule, table.codes_RF)
     n = int(np.count_nonzero(inside_R))
     exceed, quantile, tail = 0, table.quantiles[0], 0.0
     cut = _outside_cuts(inside_R, table)
     if len(cut.above_Q):
-        exceed_Q = cut.above_Q - cut.reference_Q
-        n_Q = [_acting(inside_R, above, table) if acting_tasks_only else n for above in cut.above_Q]
-        tail_Q = log_tail(exceed_Q, n_Q, rate=chances(cut, reference=len(inside_R) - n))
+        exceed_Q, n_Q = cut.above_Q - cut.reference_Q, np.full(len(cut.above_Q), n)
+        rate_Q = chances(cut, reference=len(inside_R) - n)
+        if acting_tasks_only:
+            exceed_Q, n_Q = _in_acting_tasks(inside_R, cut, rate_Q, table)
+        tail_Q = log_tail(exceed_Q, n_Q, rate=rate_Q)
         place = int(tail_Q.argmin())
         exceed, quantile, tail = int(exceed_Q[place]), float(cut.quantile_Q[place]), float(tail_Q[place])
     shapes = log_rules(rule, cardinalities_F=table.cardinalities_F)
     return Candidate(rule=rule, n=n, exceed=exceed, quantile=quantile, log_tail=tail, log_score=tail + shapes)
 
 
-def _acting(inside_R: np.ndarray, above: int, table: Ranked) -> int:
-    """Conditions inside whose task has one of them among the first `above`."""
-    acting = np.unique(table.task_R[:above][inside_R[:above]])
-    return int(np.isin(table.task_R[inside_R], acting).sum())
+def _in_acting_tasks(
+    inside_R: np.ndarray, cut: Cuts, rate_Q: np.ndarray, table: Ranked
+) -> tuple[np.ndarray, np.ndarray]:
+    """Conditions above each cut, and all, of the tasks that act at that cut under the rule."""
+    tasks = int(table.task_R.max()) + 1
+    n_T = np.bincount(table.task_R[inside_R], minlength=tasks)
+    exceed_QT = np.stack(
+        [np.bincount(table.task_R[:above][inside_R[:above]], minlength=tasks) for above in cut.above_Q]
+    )
+    acts_QT = log_tail(exceed_QT, n_T, rate=rate_Q[:, None]) < ACTS
+    return (exceed_QT * acts_QT).sum(axis=1), (n_T * acts_QT).sum(axis=1)
 
 
 def _outside_cuts(inside_R: np.ndarray, table: Ranked) -> Cuts:

@@ -128,6 +128,8 @@ def test_a_trigger_that_acts_in_few_tasks_is_not_narrowed_to_levels_that_hold_mo
     sizes = (6, 8, 4, 4, 3, 4, 4)
     codes = np.stack([rng.integers(0, size, 1600) for size in sizes], axis=1)
     task = rng.integers(0, 24, 1600)
+    rarely = (codes[:, 2] == 0) & (task < 5) & (rng.random(1600) < 0.9)
+    task[rarely] = rng.integers(5, 24, rarely.sum())
     score = rng.standard_t(3, 1600)
     score[(codes[:, 0] == 2) & (task < 5)] += 40.0
     (effect, *_) = peel(
