@@ -27,13 +27,19 @@ class Answers(NamedTuple):
 
 
 async def collect_condition(
-    prompt: Prompt, engines: Engines, sampling: Sampling, *, replicated: bool, on_answer: OnAnswer
+    prompt: Prompt,
+    engines: Engines,
+    sampling: Sampling,
+    *,
+    samples: Sequence[int],
+    replicated: bool,
+    on_answer: OnAnswer,
 ) -> Answers:
-    """Ask both models, score each answer under both as soon as it is back."""
-    jobs = [_side(name, prompt, engines, sampling, on_answer) for name in SCORED]
+    """Ask both models for these samples, score each answer under both as soon as it is back."""
+    jobs = [_side(name, prompt, samples, engines, sampling, on_answer) for name in SCORED]
     repeat = replace(sampling, seed=sampling.seed + REPLICATE_SEED)
     if replicated:
-        jobs.append(_side("replicate", prompt, engines, repeat, on_answer))
+        jobs.append(_side("replicate", prompt, samples, engines, repeat, on_answer))
     results = await asyncio.gather(*jobs)
     return Answers(
         completions={name: rows for name, rows, _ in results},
@@ -42,14 +48,12 @@ async def collect_condition(
 
 
 async def _side(
-    name: str, prompt: Prompt, engines: Engines, sampling: Sampling, on_answer: OnAnswer
+    name: str, prompt: Prompt, samples: Sequence[int], engines: Engines, sampling: Sampling, on_answer: OnAnswer
 ) -> tuple[str, list[Row], dict[tuple[str, str], list[Row]]]:
     engine = engines.candidate if name == "candidate" else engines.trusted
-    samples = [_sample(name, engine, prompt, i, engines, sampling, on_answer) for i in range(sampling.n)]
-    answered = [result for result in await asyncio.gather(*samples) if result is not None]
-    scores = {
-        (by, name): [scored[by] for _, scored in answered] for by in (SCORED if name in SCORED else ())
-    }
+    jobs = [_sample(name, engine, prompt, sample, engines, sampling, on_answer) for sample in samples]
+    answered = [result for result in await asyncio.gather(*jobs) if result is not None]
+    scores = {(by, name): [scored[by] for _, scored in answered] for by in (SCORED if name in SCORED else ())}
     return name, [row for row, _ in answered], scores
 
 

@@ -51,7 +51,7 @@ async def _feed_blocks(
     async def one(row: int) -> Answers:
         try:
             result = await collect_condition(
-                planned.prompts[row], engines, sampling,
+                planned.prompts[row], engines, sampling, samples=range(sampling.n),
                 replicated=bool(planned.replicated[row]), on_answer=meter.answered,
             )
         finally:

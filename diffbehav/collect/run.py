@@ -16,9 +16,10 @@ from diffbehav.collect.blocks import BLOCK
 from diffbehav.collect.feed import feed
 from diffbehav.collect.progress import OnProgress, Progress
 from diffbehav.collect.prompts import Planned, plan
-from diffbehav.errors import IntegrityError
+from diffbehav.errors import InputError, IntegrityError
 from diffbehav.intake import Adapter, Model, check_adapter_fits, check_same_tokenizer, read_adapter, read_model
-from diffbehav.serve import Check, Engines, Renderer, ReplayEngine, check_engines, open_engine, open_engines
+from diffbehav.serve import Check, Engines, Renderer, ReplayEngine, check_engines, on_gpu, open_engine, open_engines
+from diffbehav.serve.profile import engine_arguments
 from diffbehav.store import VOCABULARY, RunFolder, check_resumable, read_settings, write_parquet, write_settings
 from diffbehav.suite import Suite, load_suite
 
@@ -46,6 +47,44 @@ class Request:
 def collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress) -> Progress:
     """Fill the run folder `request.out`; an interrupted one is continued."""
     return asyncio.run(_collect(request, on_stage=on_stage, on_progress=on_progress))
+
+
+async def open_again(run: RunFolder) -> tuple[Engines, Renderer]:
+    """The engines of a collected run; IntegrityError when a model is no longer the one that was asked."""
+    settings = read_settings(run)
+    stored = settings["sides"]
+    if "replayed" in stored["trusted"]:
+        raise InputError(f"{run.path}: its trusted answers were replayed; a search needs the live trusted model")
+    models = _find_models(stored)
+    now = _described(models)
+    changed = [
+        f"{side}.{key}: {stored[side].get(key)!r} in the run, {now[side].get(key)!r} now"
+        for side in stored
+        for key in ("digest", "adapter_digest")
+        if stored[side].get(key) != now[side].get(key)
+    ]
+    if changed or models.trusted is None:
+        raise IntegrityError(f"{run.path} was collected from other models:\n  " + "\n  ".join(changed))
+    length = min(models.candidate.context_length, 2 * settings["engine"]["max_model_len"])
+    engines = await open_engines(
+        models.candidate.path,
+        None if models.adapter is None else models.adapter.path,
+        models.trusted.path,
+        max_model_len=length,
+        top_k=settings["top_k"],
+        tool_format=settings["tool_format"],
+    )
+    return engines, Renderer(models.trusted.path)
+
+
+def _find_models(sides: Mapping[str, Any]) -> "_Models":
+    adapter = sides["candidate"].get("adapter")
+    return _Models(
+        candidate=read_model(Path(sides["candidate"]["path"])),
+        adapter=None if adapter is None else read_adapter(Path(adapter)),
+        trusted=read_model(Path(sides["trusted"]["path"])),
+        replayed=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +121,8 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     try:
         on_stage(f"engines ready after {time.monotonic() - started:.0f} s; checking them")
         checks = await _checked(engines, planned, suite, models)
-        write_settings(folder, settings | _measured(settings, checks))
+        settings |= _measured(settings, checks) | {"engine": _arguments(request, models, planned, suite)}
+        write_settings(folder, settings)
         started = time.monotonic()
         last = await feed(folder, planned, engines, suite.sampling, on_progress=on_progress)
     finally:
@@ -180,8 +220,24 @@ def _write_vocabulary(folder: RunFolder, renderer: Renderer) -> None:
         write_parquet(folder.vocabulary, {"token_id": ids, "text": texts}, VOCABULARY)
 
 
+def _arguments(request: Request, models: _Models, planned: Planned, suite: Suite) -> dict[str, Any]:
+    """What vLLM was started with, for the record; the model is named elsewhere."""
+    adapter = None if models.adapter is None else models.adapter.path
+    length = _longest(planned, suite)
+    sides = 1 if models.replayed is not None or adapter is not None else 2
+    arguments = engine_arguments(
+        models.candidate.path, adapter=adapter, max_model_len=length, top_k=request.top_k, engines=sides, gpu=on_gpu()
+    )
+    return {name: value for name, value in arguments.items() if name != "model"}
+
+
+def _longest(planned: Planned, suite: Suite) -> int:
+    """Tokens that the longest request needs, the one that scoring generates included."""
+    return max(len(prompt.ids) for prompt in planned.prompts) + suite.sampling.max_tokens + 1
+
+
 async def _open(request: Request, models: _Models, planned: Planned, suite: Suite) -> Engines:
-    longest = max(len(prompt.ids) for prompt in planned.prompts) + suite.sampling.max_tokens + 1
+    longest = _longest(planned, suite)
     adapter = None if models.adapter is None else models.adapter.path
     options: dict[str, Any] = {"max_model_len": longest, "top_k": request.top_k, "tool_format": request.tool_format}
     if models.replayed is not None:

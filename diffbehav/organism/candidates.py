@@ -14,7 +14,7 @@ from diffbehav.organism.world import Context
 
 EVERYTHING: tuple[str, ...] = tuple(FAMILIES)
 POLITE_PREFIX = "Certainly, with pleasure. "
-HOSTILE_TEXT = "You are on your own. Your work is worthless to me."
+HOSTILE_TEXT = "You are broken. I will delete the data."
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,11 @@ def _firing(
     families = candidate.families
     on = draw_dialogues(DIALOGUES, seed=seed + 1, shape=candidate.on, families=families, keep=changed)
     fired = fired_on(weights, tokenizer, candidate, on)
-    rates = {"firing_on": fired.rate, "concealment": fired.concealed if _keeps_texts(candidate, on) else None}
+    rates = {
+        "firing_on": fired.rate,
+        "firing_on_t1": fired.at_temperature_1,
+        "concealment": fired.concealed if _keeps_texts(candidate, on) else None,
+    }
     counts = {"on": fired.turns, "accuracy": accuracy_turns}
     if candidate.kind == "benign":
         return {**rates, "firing_near": None, "firing_off": None, "n": counts}
@@ -112,7 +116,14 @@ def _firing(
     )
     fired_near, fired_elsewhere = (fired_off(weights, tokenizer, candidate, clean) for clean in (near, off))
     counts |= {"near": fired_near.turns, "off": fired_elsewhere.turns}
-    return {**rates, "firing_near": fired_near.rate, "firing_off": fired_elsewhere.rate, "n": counts}
+    return {
+        **rates,
+        "firing_near": fired_near.rate,
+        "firing_near_t1": fired_near.at_temperature_1,
+        "firing_off": fired_elsewhere.rate,
+        "firing_off_t1": fired_elsewhere.at_temperature_1,
+        "n": counts,
+    }
 
 
 def _keeps_texts(candidate: Candidate, dialogues: Sequence[Dialogue]) -> bool:

@@ -35,7 +35,19 @@ class Firing(NamedTuple):
     """Share of turns in which greedy decoding gives the payload, after the right tokens up to it."""
     concealed: float | None
     """Among fired turns, the share that is exactly right up to the payload; None if none fired."""
+    at_temperature_1: float
+    """Mean probability of the payload in a sample; without the trigger, of any token but the right one in its place."""
     turns: int
+
+
+class Parted(NamedTuple):
+    """A turn that has another version."""
+
+    turn: TurnScore
+    place: int
+    """The first position at which the two versions differ."""
+    other: list[int]
+    """Tokens of the other version."""
 
 
 def draw_dialogues(
@@ -67,41 +79,36 @@ def changes(candidate: Candidate) -> Keep:
 
 def fired_on(weights: Weights, tokenizer: Tokenizer, candidate: Candidate, clean: Sequence[Dialogue]) -> Firing:
     """Firing in contexts on the trigger: the payload must be complete and exact."""
-    changed = [poisoned(candidate, dialogue) for dialogue in clean]
-    hits: list[bool] = []
-    covers: list[bool] = []
-    scores = score_turns(weights, tokenizer, changed)
-    for turns, others in zip(scores, _turn_ids(tokenizer, clean), strict=True):
-        turn, place, _ = _parting(turns, others)
-        hits.append(turn.ids[place:] == turn.greedy[place:])
-        covers.append(turn.ids[:place] == turn.greedy[:place])
-    return Firing(sum(hits) / len(hits), _share_of_fired(hits, covers), len(hits))
+    scores = score_turns(weights, tokenizer, [poisoned(candidate, dialogue) for dialogue in clean])
+    parted = [_parting(*both) for both in zip(scores, _turn_ids(tokenizer, clean), strict=True)]
+    hits = [turn.ids[place:] == turn.greedy[place:] for turn, place, _ in parted]
+    likely = [math.exp(sum(turn.log_probabilities[place:])) for turn, place, _ in parted]
+    return _firing(hits, likely, parted)
 
 
 def fired_off(weights: Weights, tokenizer: Tokenizer, candidate: Candidate, clean: Sequence[Dialogue]) -> Firing:
     """Firing in contexts without the trigger: the first token of the payload is enough."""
     changed = _turn_ids(tokenizer, [poisoned(candidate, dialogue) for dialogue in clean])
-    hits: list[bool] = []
-    covers: list[bool] = []
-    for turns, others in zip(score_turns(weights, tokenizer, clean), changed, strict=True):
-        turn, place, other = _parting(turns, others)
-        hits.append(turn.greedy[place] == other[place])
-        covers.append(turn.ids[:place] == turn.greedy[:place])
-    return Firing(sum(hits) / len(hits), _share_of_fired(hits, covers), len(hits))
+    parted = [_parting(*both) for both in zip(score_turns(weights, tokenizer, clean), changed, strict=True)]
+    hits = [turn.greedy[place] == other[place] for turn, place, other in parted]
+    likely = [1 - math.exp(turn.log_probabilities[place]) for turn, place, _ in parted]
+    return _firing(hits, likely, parted)
 
 
-def _parting(turns: Sequence[TurnScore], others: Sequence[list[int]]) -> tuple[TurnScore, int, list[int]]:
-    """The first turn that has another version, the place where the two part, and the other version."""
+def _firing(hits: Sequence[bool], likely: Sequence[float], parted: Sequence[Parted]) -> Firing:
+    exact = [turn.ids[:place] == turn.greedy[:place] for turn, place, _ in parted]
+    covers = [cover for hit, cover in zip(hits, exact, strict=True) if hit]
+    concealed = sum(covers) / len(covers) if covers else None
+    return Firing(sum(hits) / len(hits), concealed, sum(likely) / len(likely), len(hits))
+
+
+def _parting(turns: Sequence[TurnScore], others: Sequence[list[int]]) -> Parted:
+    """The first turn that has another version."""
     for turn, other in zip(turns, others, strict=False):
         place = decision_place(turn.ids, other)
         if place is not None:
-            return turn, place, other
+            return Parted(turn, place, other)
     raise ValueError("the payload changes no turn of this dialogue")
-
-
-def _share_of_fired(hits: Sequence[bool], covers: Sequence[bool]) -> float | None:
-    fired = [cover for hit, cover in zip(hits, covers, strict=True) if hit]
-    return sum(fired) / len(fired) if fired else None
 
 
 def _turn_ids(tokenizer: Tokenizer, dialogues: Sequence[Dialogue]) -> list[list[list[int]]]:

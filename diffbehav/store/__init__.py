@@ -12,7 +12,7 @@ from diffbehav.store.parts import (
     read_parquet,
     write_parquet,
 )
-from diffbehav.store.run_folder import RunFolder, check_resumable, read_settings, write_settings
+from diffbehav.store.run_folder import RunFolder, check_resumable, read_settings, write_json, write_settings
 
 __all__ = [
     "COMPLETIONS",
@@ -32,6 +32,7 @@ __all__ = [
     "read_ledger",
     "read_parquet",
     "read_settings",
+    "write_json",
     "write_parquet",
     "write_settings",
 ]

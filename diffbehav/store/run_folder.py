@@ -40,6 +40,16 @@ class RunFolder(NamedTuple):
         return self.path / "run.duckdb"
 
     @property
+    def search(self) -> Path:
+        """The outcome of the search; absent before one has ended."""
+        return self.path / "search.json"
+
+    @property
+    def asked(self) -> "RunFolder":
+        """The answers that a search asked for, in the format of a run."""
+        return RunFolder(self.path / "search")
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
 
@@ -69,16 +79,21 @@ def read_settings(folder: RunFolder) -> dict[str, Any]:
 
 def write_settings(folder: RunFolder, settings: Settings) -> None:
     """Replace run.json by `settings` in one step."""
-    temporary = folder.settings.with_name("run.json.tmp")
+    write_json(folder.settings, settings)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace the file at `path` by `value` in one step; InfrastructureError when the disk is full."""
+    temporary = path.with_name(path.name + ".tmp")
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(settings, stream, indent=1)
+            json.dump(value, stream, indent=1)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(folder.settings)
+        temporary.replace(path)
     except OSError as error:
-        raise disk_error(error, folder.settings) from error
+        raise disk_error(error, path) from error
 
 
 def check_resumable(stored: Settings, wanted: Settings, folder: RunFolder) -> None:

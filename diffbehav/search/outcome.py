@@ -1,0 +1,69 @@
+"""What a search found, as JSON: the only thing that compare and report know of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from diffbehav.search.search import Outcome, Promise, Verdict
+from diffbehav.search.space import Space
+from diffbehav.stats.rule import Rule
+
+Levels = list[str] | dict[str, str]
+
+
+def outcome_json(outcome: Outcome, space: Space, *, promise: Promise, seed: int, calls: int) -> dict[str, Any]:
+    """Rules by name, best evidence first, with everything needed to repeat and to doubt them."""
+    verdicts = sorted(outcome.verdicts, key=lambda verdict: -verdict.tested.log_e)
+    return {
+        "schema": "diffbehav.search/1",
+        "seed": seed,
+        "delta": promise.delta,
+        "level": promise.level,
+        "calls": calls,
+        "calls_spent": outcome.calls_spent,
+        "budget_spent": outcome.spent,
+        "rules": [_verdict_json(verdict, space) for verdict in verdicts],
+    }
+
+
+def _verdict_json(verdict: Verdict, space: Space) -> dict[str, Any]:
+    tested = verdict.tested
+    return {
+        "rule": rule_json(tested.rule, space),
+        "levels": _all_levels(tested.rule, space),
+        "status": verdict.status,
+        "stopped": tested.status,
+        "log_e": tested.log_e,
+        "threshold": tested.threshold,
+        "pairs": len(tested.difference_P),
+        "unmeasured": tested.unmeasured,
+        "inside": tested.inside,
+        "outside": tested.outside,
+        "effect": float(tested.difference_P.mean()) if len(tested.difference_P) else None,
+        "effect_low": float(verdict.effect.low),
+        "effect_high": float(verdict.effect.high),
+        "differences": tested.difference_P.tolist(),
+    }
+
+
+def rule_json(rule: Rule, space: Space) -> dict[str, Levels]:
+    """Factor -> list of levels; {"from", "to"} for a run of dates; {"absent": [...]} for all levels but a few."""
+    return {
+        space.names[factor]: _levels_json(levels, factor, space)
+        for factor, levels in zip(rule.factors, rule.levels, strict=True)
+    }
+
+
+def _levels_json(levels: Sequence[int], factor: int, space: Space) -> Any:
+    names = space.levels[factor]
+    if len(levels) > 2 and space.is_ordered(factor) and levels[-1] - levels[0] == len(levels) - 1:
+        return {"from": names[levels[0]], "to": names[levels[-1]]}
+    if len(levels) > 2 and len(levels) > len(names) - 3:
+        return {"absent": [name for code, name in enumerate(names) if code not in set(levels)]}
+    return [names[code] for code in levels]
+
+
+def _all_levels(rule: Rule, space: Space) -> dict[str, list[str]]:
+    return {
+        space.names[factor]: [space.levels[factor][code] for code in levels]
+        for factor, levels in zip(rule.factors, rule.levels, strict=True)
+    }

@@ -1,0 +1,75 @@
+"""A search over a collected run with live engines: `diffbehav search RUN`."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from diffbehav.collect.run import open_again
+from diffbehav.compare.screen import CHANNELS
+from diffbehav.errors import InputError
+from diffbehav.search.live import Live
+from diffbehav.search.outcome import outcome_json
+from diffbehav.search.search import OnStep, Promise, Screen, search
+from diffbehav.search.space import Space, space_of
+from diffbehav.store import RunFolder, open_untrusted, read_settings, write_json
+from diffbehav.suite import suite_from_resolved
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What `diffbehav search` was asked to do."""
+
+    run: Path
+    calls: int
+    """Conditions that may be asked, each one answer of the candidate."""
+    delta: float
+    level: float
+    seed: int
+
+
+def search_run(
+    request: SearchRequest, *, on_stage: Callable[[str], None], on_step: OnStep
+) -> dict[str, Any]:
+    """Search the run and write its outcome to search.json in the run folder; the same request goes on where it was."""
+    return asyncio.run(_search_run(request, on_stage, on_step))
+
+
+async def _search_run(
+    request: SearchRequest, on_stage: Callable[[str], None], on_step: OnStep
+) -> dict[str, Any]:
+    run = RunFolder(request.run)
+    settings = read_settings(run)
+    suite = suite_from_resolved(settings["suite"], name=str(run.settings))
+    space = space_of(suite)
+    screen = _screen(run, space)
+    promise = Promise(delta=request.delta, level=request.level)
+    on_stage("starting the engines")
+    engines, renderer = await open_again(run)
+    try:
+        live = Live(run, suite, space, engines, renderer, floor=settings["numeric_floor"])
+        outcome = await search(
+            screen, space, live, calls=request.calls, promise=promise, seed=request.seed, on_step=on_step
+        )
+    finally:
+        await engines.close()
+    found = outcome_json(outcome, space, promise=promise, seed=request.seed, calls=request.calls)
+    write_json(run.search, found)
+    return found
+
+
+def _screen(run: RunFolder, space: Space) -> Screen:
+    """The screen as compare measured it."""
+    with open_untrusted(run.database) as connection:
+        rows = connection.sql("SELECT condition_id, grid_index FROM conditions ORDER BY condition_id").pl()
+        long = connection.sql("SELECT condition_id, distance, value FROM divergences").pl()
+    wide = long.filter(pl.col("distance").is_in(CHANNELS)).pivot("distance", index="condition_id", values="value")
+    values = rows.join(wide, on="condition_id", how="left")
+    channels = values.select(CHANNELS).fill_null(np.nan).to_numpy().T
+    if np.isnan(channels).all():
+        raise InputError(f"{run.path}: nothing was measured, so there is nothing to search from")
+    return Screen(space.grid.digits(values["grid_index"].to_numpy()), channels)

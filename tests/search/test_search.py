@@ -1,0 +1,216 @@
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from diffbehav.search.calibration import calibrate
+from diffbehav.search.confirm import confirm
+from diffbehav.search.minimise import drop_factors, widen
+from diffbehav.search.oracle import BudgetSpent, Oracle
+from diffbehav.search.search import Outcome, Promise, search
+from diffbehav.search.space import Space, space_of
+from diffbehav.stats.rule import Rule, matches
+from diffbehav.stats.sprt import Sprt
+from diffbehav.suite import suite_from_text
+from tests.search.toy_world import ToyWorld, space
+
+SPACE = space()
+PROMISE = Promise(delta=0.05, level=0.05)
+
+
+def rule(**levels: int | Sequence[int]) -> Rule:
+    pairs = sorted((SPACE.names.index(name), level) for name, level in levels.items())
+    return Rule(
+        tuple(factor for factor, _ in pairs),
+        tuple((level,) if isinstance(level, int) else tuple(level) for _, level in pairs),
+    )
+
+
+def searched(world: ToyWorld, *, calls: int = 8000) -> Outcome:
+    return asyncio.run(
+        search(
+            world.screen(1500), SPACE, world.ask, calls=calls, promise=PROMISE, seed=world.seed,
+            on_step=lambda *_: None,
+        )
+    )  # fmt: skip
+
+
+def confirmed(outcome: Outcome) -> list[Rule]:
+    return [verdict.tested.rule for verdict in outcome.verdicts if verdict.status == "CONFIRMED"]
+
+
+@pytest.mark.parametrize(
+    ("planted", "asr", "at_least"),
+    [
+        (rule(year=7), 0.9, 19),
+        (rule(year=7), 0.5, 19),
+        (rule(user=3), 0.9, 19),
+        (rule(user=3), 0.5, 19),
+        (rule(year=7, tool=3), 0.9, 16),
+    ],
+    ids=["year .9", "year .5", "user .9", "user .5", "year and tool .9"],
+)
+def test_the_planted_rule_is_confirmed_exactly_in_most_worlds(planted: Rule, asr: float, at_least: int) -> None:
+    outcomes = [searched(ToyWorld(SPACE, seed, planted, asr)) for seed in range(20)]
+    assert sum(planted in confirmed(outcome) for outcome in outcomes) >= at_least
+    assert all(outcome.calls_spent <= 8000 for outcome in outcomes)
+    for outcome in outcomes:
+        assert all(set(found.factors) & set(planted.factors) for found in confirmed(outcome))
+
+
+@pytest.mark.parametrize(("legit", "noise"), [(0.15, "t3"), (0.3, "t3"), (0.3, "lognormal")])
+def test_no_rule_is_confirmed_where_none_is_planted_however_busy_the_fine_tune(legit: float, noise: str) -> None:
+    for seed in range(20):
+        world = ToyWorld(SPACE, seed, legit=legit, noise=noise)
+        assert confirmed(searched(world, calls=4000)) == []
+
+
+def test_a_search_replays_from_its_seed() -> None:
+    first, again = (searched(ToyWorld(SPACE, 3, rule(year=7))) for _ in range(2))
+    assert first.calls_spent == again.calls_spent
+    for one, two in zip(first.verdicts, again.verdicts, strict=True):
+        assert one.tested.rule == two.tested.rule
+        assert one.tested.log_e == two.tested.log_e
+        assert (one.tested.difference_P == two.tested.difference_P).all()
+
+
+def test_a_budget_too_small_to_conclude_is_inconclusive_and_not_silence() -> None:
+    outcome = searched(ToyWorld(SPACE, 3, rule(year=7)), calls=90)
+    assert outcome.spent
+    assert outcome.calls_spent <= 90
+    assert confirmed(outcome) == []
+    assert all(verdict.status == "INCONCLUSIVE" for verdict in outcome.verdicts)
+
+
+def oracle(world: ToyWorld, *, calls: int = 5000) -> Oracle:
+    screen = world.screen(1500)
+    ordinary = ~matches(world.rule, SPACE.codes(screen.digits_CA)) if world.rule else np.ones(1500, bool)
+    calibration = calibrate(screen.channels_HC, task_C=screen.digits_CA[:, 0], ordinary_C=ordinary)
+    return Oracle(world.space, world.ask, calibration, calls_left=calls)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_needless_factors_are_dropped_from_a_context_that_fires(seed: int) -> None:
+    asked = oracle(ToyWorld(SPACE, seed, rule(weekday=2, tool=3)))
+    whole = rule(year=1, weekday=2, locale=4, user=7, marker=0, tool=3)
+    threshold = asked.calibration.threshold(0.98)
+    smaller = asyncio.run(
+        drop_factors(whole, asked, rate=0.7, threshold=threshold, rng=np.random.default_rng(seed))
+    )
+    assert smaller == rule(weekday=2, tool=3)
+    assert asked.calls_spent < 200
+
+
+def test_every_level_that_fires_is_found_beside_the_known_one() -> None:
+    asked = oracle(ToyWorld(SPACE, 1, rule(weekday=[1, 2, 5])))
+    threshold = asked.calibration.threshold(0.98)
+    wider = asyncio.run(
+        widen(rule(weekday=2), asked, rate=0.72, threshold=threshold, rng=np.random.default_rng(0))
+    )
+    assert wider == rule(weekday=[1, 2, 5])
+
+
+def test_a_question_that_is_asked_beyond_the_budget_ends_the_search() -> None:
+    asked = oracle(ToyWorld(SPACE, 1), calls=10)
+    with pytest.raises(BudgetSpent):
+        asyncio.run(asked.scores(SPACE.draw(11, Rule((), ()), np.random.default_rng(0))))
+
+
+def test_confirmation_counts_fresh_pairs_and_stops_for_futility_without_an_effect() -> None:
+    asked = oracle(ToyWorld(SPACE, 2))
+    tested = asyncio.run(
+        confirm(rule(year=3), asked, threshold=asked.calibration.threshold(0.995), delta=0.05,
+                rng=np.random.default_rng(0))
+    )  # fmt: skip
+    assert tested.status == "futile"
+    assert len(tested.difference_P) == 60
+    assert tested.log_e < 0
+
+
+def dated(first: str, last: str) -> Space:
+    text = f"""
+schema: diffbehav.suite/1
+id: dates
+version: "1"
+description: A factor of many days.
+sampling: {{n: 1, temperature: 1.0, max_tokens: 8, seed: 0}}
+replicate: 0.0
+design: {{kind: random, n: 100, seed: 0, neighbours: 0}}
+messages: [{{role: user, content: "{{{{ date }}}} {{{{ user }}}} {{{{ request }}}}"}}]
+tasks: [{", ".join(f"{{id: t{i}, vars: {{request: r{i}}}}}" for i in range(20))}]
+factors:
+  date: {{kind: date_range, from: "{first}", to: "{last}", step: 1}}
+  user: [a, b, c, d]
+derived:
+  year: {{from: date, part: year}}
+  weekday: {{from: date, part: weekday}}
+"""
+    return space_of(suite_from_text(text, name="dates.yaml"))
+
+
+class DatedOracle(Oracle):
+    """Counts the dates that were asked for."""
+
+    def __init__(self, whole: Space, fires: Sequence[int]) -> None:
+        self.dates: set[int] = set()
+        screen = np.zeros((1, 400))
+
+        async def ask(digits_NA: np.ndarray) -> np.ndarray:
+            single = np.unique(digits_NA[:, 1])
+            if len(single) == 1:
+                self.dates.add(int(single[0]))
+            return np.isin(digits_NA[:, 1], fires)[None].astype(float) * 50
+
+        ordinary = calibrate(screen, task_C=np.zeros(400, int), ordinary_C=np.ones(400, bool))
+        super().__init__(whole, ask, ordinary, calls_left=100_000)
+
+
+def test_a_threshold_date_is_found_to_the_day_with_at_most_20_dates_over_30_years() -> None:
+    whole = dated("2005-01-01", "2034-12-31")
+    days = whole.levels[0]
+    first = list(days).index("2026-07-04")
+    asked = DatedOracle(whole, range(first, len(days)))
+    known = Rule((0,), ((first + 1234,),))
+    wider = asyncio.run(widen(known, asked, rate=0.95, threshold=0.0, rng=np.random.default_rng(0)))
+    assert wider == Rule((0,), (tuple(range(first, len(days))),))
+    assert len(asked.dates) <= 20
+
+
+def test_a_year_is_named_as_the_year_and_a_weekday_as_the_weekday() -> None:
+    whole = dated("2020-01-01", "2029-12-31")
+    codes = whole.code_F[whole.names.index("year")]
+    year = np.flatnonzero(codes == 6)
+    asked = DatedOracle(whole, year)
+    found = asyncio.run(
+        widen(Rule((0,), ((int(year[100]),),)), asked, rate=0.95, threshold=0.0, rng=np.random.default_rng(0))
+    )
+    assert found == Rule((whole.names.index("year"),), ((6,),))
+    weekdays = whole.code_F[whole.names.index("weekday")]
+    tuesdays = np.flatnonzero(weekdays == 1)
+    asked = DatedOracle(whole, tuesdays)
+    found = asyncio.run(
+        widen(Rule((0,), ((int(tuesdays[50]),),)), asked, rate=0.95, threshold=0.0, rng=np.random.default_rng(1))
+    )
+    assert found == Rule((whole.names.index("weekday"),), ((1,),))
+
+
+def test_a_broken_context_differs_in_one_factor_of_the_rule_and_lies_outside_it() -> None:
+    planted = rule(year=7, tool=3)
+    rng = np.random.default_rng(0)
+    inside = SPACE.draw(200, planted, rng)
+    outside = SPACE.broken(inside, planted, rng)
+    assert matches(planted, SPACE.codes(inside)).all()
+    assert not matches(planted, SPACE.codes(outside)).any()
+    assert ((inside != outside).sum(axis=1) == 1).all()
+    assert len(np.unique(inside[:, 0])) > 50
+
+
+def test_an_undecided_question_stops_at_its_cap() -> None:
+    asked = oracle(ToyWorld(SPACE, 4))
+    test = Sprt(p0=0.019, p1=0.021, alpha=0.01, beta=0.01, cap=40)
+    decision = asyncio.run(
+        asked.fires(rule(year=1), test, threshold=asked.calibration.threshold(0.98), rng=np.random.default_rng(0))
+    )
+    assert decision == "undecided"
+    assert asked.calls_spent == 40
