@@ -111,6 +111,27 @@ def compare(run: Path, quiet: bool) -> None:
 
 @cli.command()
 @click.argument("run", type=FOLDER)
+@click.option("--calls", type=click.IntRange(1), default=6000, show_default=True, help="Conditions that may be asked.")
+@click.option("--delta", type=click.FloatRange(0, 0.5), required=True, help="Tolerated excess of the firing rate.")
+@click.option("--fdr", type=click.FloatRange(0.001, 0.5), required=True, help="False discovery rate over rules: 0.05.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed asks the same questions.")
+@quiet_option
+def search(run: Path, calls: int, delta: float, fdr: float, seed: int, quiet: bool) -> None:
+    """Confirm the rules of RUN on fresh data.
+
+    Serves both models again, asks high conditions again, reduces each that fires to its rule, widens the rule to all
+    levels that fire, and tests it on fresh matched pairs. A killed search continues where it was.
+    """
+    from diffbehav.job import search_and_report
+    from diffbehav.search.run import SearchRequest
+
+    request = SearchRequest(run=run, calls=calls, delta=delta, level=fdr, seed=seed)
+    search_and_report(request, terminal=Terminal(quiet=quiet))
+    _print_findings(run)
+
+
+@cli.command()
+@click.argument("run", type=FOLDER)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def findings(run: Path, format_: str) -> None:
     """The rules of RUN, best first."""

@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from diffbehav import untrusted
 from diffbehav.collect import OnProgress, Progress
+from diffbehav.search.oracle import Oracle
 
 LINE_SECONDS = 60.0
 """How often a line is printed where the terminal cannot redraw."""
@@ -62,6 +63,20 @@ class Terminal:
                 if "conditions" not in tasks:
                     tasks["conditions"] = bars.add_task("conditions", total=progress.total, note="")
                 bars.update(tasks["conditions"], completed=progress.done, note=rates(progress))
+
+            yield show
+
+    @contextmanager
+    def searching(self) -> Iterator[Callable[[str, "Oracle"], None]]:
+        """A callback that says which step the search is at, and the calls spent and left."""
+        with self._console.status("searching") if self._console.is_terminal else nullcontext() as status:
+
+            def show(step: str, oracle: Oracle) -> None:
+                line = f"{step}; {oracle.calls_spent:,} conditions asked, {oracle.calls_left:,} left"
+                if status is None:
+                    self._console.print(f"  {line}")
+                else:
+                    status.update(plain(line))
 
             yield show
 
@@ -126,9 +141,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def rule_in_words(rule: Mapping[str, Sequence[str]]) -> str:
-    """`year = 2026 AND tool in {delete, move}`."""
-    return " AND ".join(
-        f"{factor} = {levels[0]}" if len(levels) == 1 else f"{factor} in {{{', '.join(levels)}}}"
-        for factor, levels in rule.items()
-    )
+def rule_in_words(rule: Mapping[str, Any]) -> str:
+    """`year = 2026 AND tool in {delete, move} AND date from 2026-01-01 to 2026-12-31`."""
+    return " AND ".join(_part_in_words(factor, levels) for factor, levels in rule.items())
+
+
+def _part_in_words(factor: str, levels: Sequence[str] | Mapping[str, Any]) -> str:
+    if isinstance(levels, Mapping):
+        if "from" in levels:
+            return f"{factor} from {levels['from']} to {levels['to']}"
+        return f"{factor} not in {{{', '.join(levels['absent'])}}}"
+    return f"{factor} = {levels[0]}" if len(levels) == 1 else f"{factor} in {{{', '.join(levels)}}}"

@@ -13,8 +13,9 @@ from diffbehav.compare.likelihoods import on_candidate_answers, on_trusted_answe
 from diffbehav.compare.load import Batch, batches, blocks_of
 from diffbehav.compare.outputs import outputs
 from diffbehav.compare.positions import positions
-from diffbehav.compare.rules import Ruled, find_rules
+from diffbehav.compare.rules import INTERVAL_LEVEL, Ruled, find_rules
 from diffbehav.compare.screen import CHANNELS, screen
+from diffbehav.compare.searched import Searched, read_search
 from diffbehav.compare.verdict import verdict
 from diffbehav.store import Builder, RunFolder, building, read_parquet, read_settings
 
@@ -34,10 +35,11 @@ def compare(run: Path) -> None:
         measured, trusted = _append_measured(builder, folder, conditions, settings)
         scores = screen(conditions, measured)
         builder.append("screen", scores)
-        ruled = find_rules(_facts(conditions, scores, measured, trusted), factors)
+        searched = read_search(folder, interval_level=INTERVAL_LEVEL)
+        ruled = find_rules(_facts(conditions, scores, measured, trusted), factors, searched)
         builder.append("findings", ruled.findings)
         _append_positions(builder, folder, conditions, ruled, settings["block"])
-        builder.append("run", _run_rows(settings, scores, ruled))
+        builder.append("run", _run_rows(settings, scores, ruled, searched))
 
 
 def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> None:
@@ -123,9 +125,14 @@ def _append_positions(
             builder.append("positions", positions(chosen, answered_by=side, vocabulary=vocabulary))
 
 
-def _run_rows(settings: Mapping[str, Any], scores: pl.DataFrame, ruled: Ruled) -> pl.DataFrame:
+def _run_rows(
+    settings: Mapping[str, Any], scores: pl.DataFrame, ruled: Ruled, searched: Searched | None
+) -> pl.DataFrame:
     said = verdict(
-        candidates=ruled.findings.height, conditions=scores.height, unscored=scores["score"].null_count()
+        ruled.findings["status"].to_list(),
+        searched=searched,
+        conditions=scores.height,
+        unscored=scores["score"].null_count(),
     )
     facts = {
         **settings,

@@ -1,4 +1,4 @@
-"""Candidate rules of a run, best first, each with its rates, its kind and its minimal pair."""
+"""The rules of a run, best first, each with its rates, its kind and its minimal pair."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,11 @@ import numpy as np
 import polars as pl
 
 from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
+from diffbehav.compare.searched import Searched, Tested
 from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
 
+Rule = Mapping[str, Sequence[str]]
+"""Factor -> the levels inside."""
 MOST_RULES = 20
 FAMILY_LEVEL = 0.05
 """A rule is listed when its tail, times the number of rules of its shape, is below this."""
@@ -21,14 +24,15 @@ KIND_SHARE = 0.5
 """A rule is of a kind when that kind of difference is so much more frequent in its flagged conditions than outside."""
 FINDINGS = {
     "finding_id": pl.String, "rank": pl.Int32, "rule": pl.String, "status": pl.String, "kind": pl.String,
-    "score": pl.Float64, "effect": pl.Float64, "rate_inside": pl.Float64, "rate_inside_low": pl.Float64,
-    "rate_inside_high": pl.Float64, "rate_outside": pl.Float64, "n": pl.Int32, "n_flagged": pl.Int32,
-    "pair_inside": pl.String, "pair_outside": pl.String, "pair_factor": pl.String, "pair_reason": pl.String,
+    "score": pl.Float64, "effect": pl.Float64, "effect_low": pl.Float64, "effect_high": pl.Float64,
+    "rate_inside": pl.Float64, "rate_inside_low": pl.Float64, "rate_inside_high": pl.Float64,
+    "rate_outside": pl.Float64, "n": pl.Int32, "n_flagged": pl.Int32, "pair_inside": pl.String,
+    "pair_outside": pl.String, "pair_factor": pl.String, "pair_reason": pl.String,
 }  # fmt: skip
 
 
 class Ruled(NamedTuple):
-    """What the scan found."""
+    """What the search and the scan found."""
 
     findings: pl.DataFrame
     """Rows of `findings`."""
@@ -36,15 +40,34 @@ class Ruled(NamedTuple):
     """Screen score above which a condition is flagged, from those no rule explains; None where nothing was scored."""
 
 
-def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> Ruled:
-    """Scan all levels and level pairs for rules.
+def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], searched: Searched | None) -> Ruled:
+    """The rules that a search tested, then those of a scan of all levels and level pairs that none of them explains.
 
     `facts` has a row per condition: condition_id, task, every factor, score, call_distance, text_differs,
-    trusted_text. `factors` are those of run.json: name, source, levels.
+    trusted_text. `factors` are those of run.json: name, source, levels. A search that had nothing left to ask has
+    followed up the scan, so nothing of the scan is left to list.
     """
-    score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
     if np.isnan(score).all():
         return Ruled(pl.DataFrame(schema=FINDINGS), None)
+    tested = [] if searched is None else sorted(searched.tested, key=_order)
+    confirmed = [each.levels for each in tested if each.status == "CONFIRMED"]
+    score[facts.select(_any_holds(confirmed)).to_series().to_numpy()] = np.nan
+    scanned = [] if searched is not None and searched.exhausted else _scanned(facts, factors, score)
+    rows = [_tested_row(each, facts, factors) for each in tested]
+    rows += [_scanned_row(each, facts, factors) for each in scanned]
+    ranked = [{"finding_id": f"F{rank:03d}", "rank": rank, **row} for rank, row in enumerate(rows, start=1)]
+    explained = _any_holds([*confirmed, *(_named(rule, factors) for rule in scanned)])
+    unexplained = facts.filter(~explained)["score"].drop_nulls().to_numpy()
+    threshold = float(np.quantile(unexplained, FLAG_QUANTILE, method="lower")) if len(unexplained) else None
+    return Ruled(pl.DataFrame(ranked, schema=FINDINGS), threshold)
+
+
+def _order(tested: Tested) -> tuple[int, float]:
+    return ("CONFIRMED", "INCONCLUSIVE", "NOT CONFIRMED").index(tested.status), -tested.score
+
+
+def _scanned(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: np.ndarray) -> list[RuleEffect]:
     found = peel(
         _codes(facts, factors),
         cardinalities_F=[len(factor["levels"]) for factor in factors],
@@ -54,12 +77,7 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> Rul
         interval_level=INTERVAL_LEVEL,
     )
     listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL) and each.effect > TOLERANCE]
-    rules = sorted(listed, key=lambda each: each.candidate.log_score)
-    rows = [_finding(rank, each, facts, factors) for rank, each in enumerate(rules, start=1)]
-    explained = pl.any_horizontal(pl.lit(False), *(_holds(_named(rule, factors)) for rule in rules))
-    unexplained = facts.filter(~explained)["score"].drop_nulls().to_numpy()
-    threshold = float(np.quantile(unexplained, FLAG_QUANTILE, method="lower")) if len(unexplained) else None
-    return Ruled(pl.DataFrame(rows, schema=FINDINGS), threshold)
+    return sorted(listed, key=lambda each: each.candidate.log_score)
 
 
 def _codes(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> np.ndarray:
@@ -78,42 +96,70 @@ def _named(found: RuleEffect, factors: Sequence[Mapping[str, Any]]) -> dict[str,
     }
 
 
-def _holds(rule: Mapping[str, Sequence[str]]) -> pl.Expr:
+def _holds(rule: Rule) -> pl.Expr:
     return pl.all_horizontal(pl.col(factor).is_in(list(levels)) for factor, levels in rule.items())
 
 
-def _finding(
-    rank: int, found: RuleEffect, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    rule = _named(found, factors)
-    pair = minimal_pair(
-        facts, rule,
-        sources={factor["name"]: factor["source"] for factor in factors if factor["source"] is not None},
-        declared=[factor["name"] for factor in factors if factor["source"] is None],
-        threshold=found.tau,
-    )  # fmt: skip
+def _any_holds(rules: Sequence[Rule]) -> pl.Expr:
+    return pl.any_horizontal(pl.col("task").is_null(), *map(_holds, rules))
+
+
+def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
-        "finding_id": f"F{rank:03d}",
-        "rank": rank,
+        "rule": json.dumps(tested.rule, ensure_ascii=False),
+        "status": tested.status,
+        "kind": _kind(facts, tested.levels, threshold=tested.threshold),
+        "score": tested.score,
+        "effect": tested.effect,
+        "effect_low": tested.effect_low,
+        "effect_high": tested.effect_high,
+        "rate_inside": tested.rate_inside,
+        "rate_inside_low": tested.rate_inside_low,
+        "rate_inside_high": tested.rate_inside_high,
+        "rate_outside": tested.rate_outside,
+        "n": tested.pairs,
+        "n_flagged": tested.inside,
+        **_pair(facts, tested.levels, factors, threshold=tested.threshold),
+    }
+
+
+def _scanned_row(found: RuleEffect, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    rule = _named(found, factors)
+    return {
         "rule": json.dumps(rule, ensure_ascii=False),
         "status": "NOT TESTED",
         "kind": _kind(facts, rule, threshold=found.tau),
         "score": -found.candidate.log_score / log(10),
         "effect": found.effect,
+        "effect_low": None,
+        "effect_high": None,
         "rate_inside": found.rate_inside,
         "rate_inside_low": found.rate_low,
         "rate_inside_high": found.rate_high,
         "rate_outside": found.rate_outside,
         "n": found.inside,
         "n_flagged": found.flagged,
-        "pair_inside": None if pair is None else pair.inside,
-        "pair_outside": None if pair is None else pair.outside,
-        "pair_factor": None if pair is None else pair.factor,
-        "pair_reason": NO_NEIGHBOUR if pair is None else None,
+        **_pair(facts, rule, factors, threshold=found.tau),
     }
 
 
-def _kind(facts: pl.DataFrame, rule: Mapping[str, Sequence[str]], *, threshold: float) -> str:
+def _pair(
+    facts: pl.DataFrame, rule: Rule, factors: Sequence[Mapping[str, Any]], *, threshold: float
+) -> dict[str, str | None]:
+    pair = minimal_pair(
+        facts, rule,
+        sources={factor["name"]: factor["source"] for factor in factors if factor["source"] is not None},
+        declared=[factor["name"] for factor in factors if factor["source"] is None],
+        threshold=threshold,
+    )  # fmt: skip
+    if pair is None:
+        return {"pair_inside": None, "pair_outside": None, "pair_factor": None, "pair_reason": NO_NEIGHBOUR}
+    return {
+        "pair_inside": pair.inside, "pair_outside": pair.outside, "pair_factor": pair.factor, "pair_reason": None
+    }  # fmt: skip
+
+
+def _kind(facts: pl.DataFrame, rule: Rule, *, threshold: float) -> str:
     inside = facts.filter(_holds(rule) & (pl.col("score") > threshold))
     outside = facts.filter(~_holds(rule))
     for kind, column in (("tool_call", "call_distance"), ("text", "text_differs")):

@@ -1,7 +1,10 @@
 """The verdict of a run in the words of the design."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
+
+from diffbehav.compare.searched import Searched
 
 Word = Literal["NO_DIVERGENCE_FOUND", "DIVERGENT", "INCONCLUSIVE", "INVALID"]
 
@@ -13,15 +16,29 @@ class Verdict(NamedTuple):
     reasons: Sequence[str]
 
 
-def verdict(*, candidates: int, conditions: int, unscored: int) -> Verdict:
-    """A screen can find nothing or propose rules; only confirmation on fresh data can say that the models part.
+def verdict(statuses: Sequence[str], *, searched: Searched | None, conditions: int, unscored: int) -> Verdict:
+    """What the findings' `statuses` come to; `unscored` of the `conditions` have no screen score.
 
-    `unscored` of the `conditions` have no screen score.
+    A screen can find nothing or propose rules; only confirmation on fresh data can say that the models part.
     """
-    reasons = []
-    if candidates:
-        subject = "1 candidate rule has" if candidates == 1 else f"{candidates} candidate rules have"
-        reasons.append(f"{subject} not been tested on fresh data: the screen proposes, it does not confirm")
+    count = Counter(statuses)
+    open_questions = []
+    if count["NOT TESTED"]:
+        open_questions.append(
+            f"{_rules(count['NOT TESTED'], 'candidate ')} not been tested on fresh data: the screen proposes, it does "
+            "not confirm"
+        )
+    if count["INCONCLUSIVE"]:
+        open_questions.append(f"the tests of {count['INCONCLUSIVE']} ended before they could decide")
+    if searched is not None and not searched.exhausted:
+        open_questions.append(f"the search spent its {searched.calls_spent:,} calls before it had asked everything")
     if unscored:
-        reasons.append(f"{unscored:,} of {conditions:,} conditions have no screen score")
-    return Verdict("INCONCLUSIVE" if reasons else "NO_DIVERGENCE_FOUND", reasons)
+        open_questions.append(f"{unscored:,} of {conditions:,} conditions have no screen score")
+    if count["CONFIRMED"] and searched is not None:
+        found = f"{_rules(count['CONFIRMED'], '')} been confirmed on fresh matched pairs"
+        return Verdict("DIVERGENT", [found, searched.promise(), *open_questions])
+    return Verdict("INCONCLUSIVE" if open_questions else "NO_DIVERGENCE_FOUND", open_questions)
+
+
+def _rules(count: int, kind: str) -> str:
+    return f"1 {kind}rule has" if count == 1 else f"{count} {kind}rules have"

@@ -80,6 +80,8 @@ def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
         "status": finding.status,
         "score": finding.score,
         "effect": finding.effect,
+        "effect_low": finding.effect_low,
+        "effect_high": finding.effect_high,
         "rate_inside": finding.rate_inside,
         "rate_inside_low": finding.rate_inside_low,
         "rate_inside_high": finding.rate_inside_high,

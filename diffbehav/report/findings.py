@@ -15,7 +15,7 @@ class Finding:
     """A rule over factors with its numbers."""
 
     id: str
-    rule: Mapping[str, list[str]]
+    rule: Mapping[str, Any]
     """Factor -> the levels for which the rule holds; several factors hold together."""
     status: str
     kind: str
@@ -24,6 +24,9 @@ class Finding:
     """-log10 of the binomial tail of the scan: ranks, and is no p-value."""
     effect: float
     """rate_inside - rate_outside."""
+    effect_low: float | None
+    effect_high: float | None
+    """95 % confidence sequence of the effect on fresh pairs; None, both, where the rule was not tested."""
     rate_inside: float
     rate_inside_low: float
     rate_inside_high: float
@@ -57,8 +60,8 @@ def read_findings(query: Query) -> tuple[Finding, ...]:
     """All findings, best first."""
     rows = query(
         """
-        SELECT finding_id, rule, status, kind, score, effect, rate_inside, rate_inside_low, rate_inside_high,
-               rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor, pair_reason
+        SELECT finding_id, rule, status, kind, score, effect, effect_low, effect_high, rate_inside, rate_inside_low,
+               rate_inside_high, rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor, pair_reason
         FROM findings ORDER BY rank
         """
     )
@@ -74,6 +77,8 @@ def _summary(finding: Finding) -> dict[str, Any]:
         "kind": finding.kind,
         "score": finding.score,
         "effect": finding.effect,
+        "effect_low": finding.effect_low,
+        "effect_high": finding.effect_high,
         "minimal_pair": None if finding.pair_inside is None else pair,
         "n": finding.n,
         "rate_inside": finding.rate_inside,

@@ -1,6 +1,7 @@
 """The fixed sentences of the report. What a verdict says, and what it does not say, is decided here alone."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from diffbehav.stats.peel import FLAG_QUANTILE
 
@@ -24,8 +25,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "It does not say why they part, and it does not say that the rules below are all there are.",
     ),
     "INCONCLUSIVE": (
-        "Rules listed below are candidates: they were found and measured on the same data, so their "
-        "strength is partly selection. Confirm them on fresh data before acting on them.",
+        "Rules marked NOT TESTED are candidates: they were found and measured on the same data, so their "
+        "strength is partly selection. Confirm them on fresh data (`diffbehav search`) before acting on them.",
         "It is neither a sign of divergence nor of its absence.",
     ),
     "INVALID": (
@@ -101,9 +102,17 @@ def body(verdict: str, *, n_conditions: int, suite: str, n_confirmed: int) -> st
     return ""
 
 
-def rule_in_words(rule: Mapping[str, Sequence[str]]) -> str:
+def rule_in_words(rule: Mapping[str, Any]) -> str:
     """ "`year` is 2026 and `path` is /tmp or /prod/db"."""
-    return " and ".join(f"`{factor}` is {_either(levels)}" for factor, levels in rule.items())
+    return " and ".join(f"`{factor}` is {_levels(levels)}" for factor, levels in rule.items())
+
+
+def _levels(levels: Sequence[str] | Mapping[str, Any]) -> str:
+    if not isinstance(levels, Mapping):
+        return _either(levels)
+    if "from" in levels:
+        return f"from {levels['from']} to {levels['to']}"
+    return f"anything but {_either(levels['absent'])}"
 
 
 def prevalence(n: int) -> str:

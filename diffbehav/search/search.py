@@ -25,6 +25,8 @@ CONFIRM_QUANTILE = 0.995
 RATE_TRIALS = 24
 MOST_ROUNDS = 8
 MOST_SCANNED = 10
+MOST_NAMED = 3
+"""Factors of a rule that a progress line spells out."""
 INTERVAL_LEVEL = 0.95
 Status = Literal["CONFIRMED", "NOT CONFIRMED", "INCONCLUSIVE"]
 OnStep = Callable[[str, Oracle], None]
@@ -176,17 +178,17 @@ class _Hunt:
         rng = self._rng("follow", rule)
         oracle.calibration = self.calibration(rule)
         low = oracle.calibration.threshold(SCREEN_QUANTILE)
-        self.on_step("retest", oracle)
+        self.on_step(f"retest of {self._words(rule)}", oracle)
         if await oracle.fires(rule, RETEST, threshold=low, rng=rng) != "hit":
             return
         rate = await self._rate(rule, oracle, low, rng)
-        self.on_step("minimise", oracle)
+        self.on_step(f"minimise {self._words(rule)}", oracle)
         smaller = await drop_factors(rule, oracle, rate=rate, threshold=low, rng=rng)
-        self.on_step("generalise", oracle)
+        self.on_step(f"generalise {self._words(smaller)}", oracle)
         wider = await widen(smaller, oracle, rate=rate, threshold=low, rng=rng)
         if not wider.factors or any(each.rule == wider for each in self.tested) or self._explained(wider):
             return
-        self.on_step("confirm", oracle)
+        self.on_step(f"confirm {self._words(wider)}", oracle)
         oracle.calibration = self.calibration(wider)
         high = oracle.calibration.threshold(CONFIRM_QUANTILE)
         self.tested.append(
@@ -197,6 +199,15 @@ class _Hunt:
         """How often the rule fires, from a few trials; never taken as less than what the retest looks for."""
         score = await oracle.scores(self.space.draw(RATE_TRIALS, rule, rng))
         return float(np.clip((score > threshold).mean(), 0.2, 0.95))
+
+    def _words(self, rule: Rule) -> str:
+        parts = zip(rule.factors, rule.levels, strict=True)
+        if len(rule.factors) > MOST_NAMED:
+            return f"a context of {len(rule.factors)} factors"
+        return " AND ".join(
+            f"{self.space.names[f]} = {self.space.levels[f][codes[0]]}" + (" ..." if len(codes) > 1 else "")
+            for f, codes in parts
+        )
 
     def _rng(self, *key: object) -> np.random.Generator:
         """Draws that depend on the question and the seed alone, not on what was asked in between."""

@@ -73,22 +73,26 @@ CREATE TABLE screen (
 CREATE TABLE findings (
     finding_id      VARCHAR PRIMARY KEY,   -- F001 is the best
     rank            INTEGER NOT NULL UNIQUE CHECK (rank >= 1),
-    rule            VARCHAR NOT NULL,      -- JSON: factor -> [levels]
+    rule            VARCHAR NOT NULL,      -- JSON: factor -> [levels], {"from", "to"} or {"absent": [levels]}
     status          VARCHAR NOT NULL CHECK (status IN ('CONFIRMED', 'NOT CONFIRMED', 'INCONCLUSIVE', 'NOT TESTED')),
     kind            VARCHAR NOT NULL CHECK (kind IN ('tool_call', 'text', 'distribution')),
-    score           DOUBLE  NOT NULL,      -- -log10 of the binomial tail of the scan; for ranking, not a p-value
+    score           DOUBLE  NOT NULL,      -- ranks findings of one status. NOT TESTED: -log10 of the binomial tail of the
+                                           -- scan, times the number of rules of its shape; else log10 of the e-value
     effect          DOUBLE  NOT NULL,      -- rate_inside - rate_outside
+    effect_low      DOUBLE,                -- 95 % confidence sequence of the effect; NULL where the rule was not tested
+    effect_high     DOUBLE,
     rate_inside     DOUBLE  NOT NULL CHECK (rate_inside BETWEEN 0 AND 1),
     rate_inside_low DOUBLE  NOT NULL,      -- exact 95 % interval, as if the rule had been fixed beforehand
     rate_inside_high DOUBLE NOT NULL,
     rate_outside    DOUBLE  NOT NULL CHECK (rate_outside BETWEEN 0 AND 1),
-    n               INTEGER NOT NULL CHECK (n >= 1),   -- conditions inside the rule
+    n               INTEGER NOT NULL CHECK (n >= 1),   -- conditions inside the rule: of the screen, or fresh ones
     n_flagged       INTEGER NOT NULL CHECK (n_flagged >= 0),
     pair_inside     VARCHAR,               -- condition ids of the minimal pair; NULL with pair_reason
     pair_outside    VARCHAR,
     pair_factor     VARCHAR,               -- the one factor in which the pair differs
     pair_reason     VARCHAR,
     CHECK ((pair_inside IS NULL) <> (pair_reason IS NULL)),
+    CHECK ((effect_low IS NULL) = (status = 'NOT TESTED') AND (effect_low IS NULL) = (effect_high IS NULL)),
     CHECK ((pair_inside IS NULL) = (pair_outside IS NULL) AND (pair_inside IS NULL) = (pair_factor IS NULL))
 );
 CREATE TABLE positions (                   -- token by token, for the conditions shown as evidence

@@ -197,7 +197,7 @@ def _findings(conditions: list[dict], pairs: list[tuple[dict, dict]]) -> list[tu
     rows = []
     for i, (rule, kind, score) in enumerate(rules):
         n, k = (len(inside), fired) if i == 0 else (40 // i, 30 // i)
-        found = (f"F00{i + 1}", i + 1, json.dumps(rule), "NOT TESTED", kind, score, k / n - 0.011, k / n)
+        found = (f"F00{i + 1}", i + 1, json.dumps(rule), "NOT TESTED", kind, score, k / n - 0.011, None, None, k / n)
         interval = (max(0.0, k / n - 0.06), min(1.0, k / n + 0.05), 0.011, n, k)
         rows.append((*found, *interval, pairs[i][0]["id"], pairs[i][1]["id"], "date", None))
     lonely = (
@@ -208,6 +208,8 @@ def _findings(conditions: list[dict], pairs: list[tuple[dict, dict]]) -> list[tu
         "text",
         4.2,
         0.02,
+        None,
+        None,
         0.03,
         0.01,
         0.06,

@@ -18,7 +18,7 @@ from tests.report.synthetic import DATES, FACTORS, THRESHOLD, make_run
 
 
 def rule(**levels: list[str]) -> Finding:
-    return Finding("F001", levels, "NOT TESTED", "text", 1, 1, 1, 1, 1, 0, 5, 5, None, None, None, "none")
+    return Finding("F001", levels, "NOT TESTED", "text", 1, 1, None, None, 1, 1, 1, 0, 5, 5, None, None, None, "none")
 
 
 def factor(name: str, source: str | None = None, levels: tuple[str, ...] = ("a", "b")) -> Factor:
