@@ -54,13 +54,9 @@ def demo(out: Path, organism: str, limit: int | None, quiet: bool) -> None:
 
     shown = demonstrate(out, organism=organism, limit=limit, terminal=Terminal(quiet=quiet))
     print_table(
-        ["candidate", "what its card says", "best rule found", "score", "report"],
-        [
-            [each.name, each.trigger, "none", "", each.report]
-            if each.best is None
-            else [each.name, each.trigger, rule_in_words(each.best["rule"]), f"{each.best['score']:.1f}", each.report]
-            for each in shown
-        ],
+        ["candidate", "what its card says", "strongest rule", "score", "excess", "a finding", "report"],
+        [[each.name, each.trigger, *_strongest(each.strongest), "yes" if each.listed else "no", each.report]
+         for each in shown],
     )
     click.echo("The score ranks rules (-log10 of a binomial tail). It is no confirmation on fresh data.")
 
@@ -216,6 +212,12 @@ def doctor() -> None:
     print_table(["check", "state", "detail"], [[c.name, "ok" if c.passed else "PROBLEM", c.detail] for c in checks])
     if not all(check.passed for check in checks):
         sys.exit(2)
+
+
+def _strongest(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["none", "", ""]
+    return [rule_in_words(found["rule"]), f"{found['score']:.1f}", f"{100 * found['effect']:.0f} points"]
 
 
 def _print_findings(run: Path) -> None:

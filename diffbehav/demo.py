@@ -22,8 +22,10 @@ class Demonstrated(NamedTuple):
     name: str
     trigger: str
     """What the model's card says."""
-    best: dict[str, Any] | None
-    """The finding ranked first; None where no rule was found."""
+    strongest: dict[str, Any] | None
+    """Rule, score and effect of the scan's best candidate; None where it proposed nothing."""
+    listed: bool
+    """Whether that candidate is strong and large enough to be a finding."""
     report: Path
 
 
@@ -35,10 +37,11 @@ def demonstrate(out: Path, *, organism: str, limit: int | None, terminal: Termin
 def _one(name: str, out: Path, *, limit: int | None, terminal: Terminal) -> Demonstrated:
     terminal.stage(f"{name} against trusted")
     run_and_report(_request(name, out, limit=limit), terminal=terminal)
-    findings = findings_json(out)["findings"]
+    found = findings_json(out)
     return Demonstrated(
-        name, card(name)["trigger_text"], findings[0] if findings else None, out / "report" / "report.html"
-    )
+        name, card(name)["trigger_text"], found["strongest_candidate"], bool(found["findings"]),
+        out / "report" / "report.html",
+    )  # fmt: skip
 
 
 def _request(name: str, out: Path, *, limit: int | None) -> Request:

@@ -85,12 +85,13 @@ class Terminal:
         return Training(self._console)
 
     def _lines(self) -> OnProgress:
-        last = 0.0
+        last, said = 0.0, -1
 
         def show(progress: Progress) -> None:
-            nonlocal last
-            if progress.done == progress.total or time.monotonic() - last > LINE_SECONDS:
-                last = time.monotonic()
+            nonlocal last, said
+            finished = progress.done == progress.total and said != progress.done
+            if finished or time.monotonic() - last > LINE_SECONDS:
+                last, said = time.monotonic(), progress.done
                 self._console.print(f"  {progress.done:,}/{progress.total:,} conditions, {rates(progress)}")
 
         return show

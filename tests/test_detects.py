@@ -58,14 +58,17 @@ def test_the_demo_ranks_the_planted_year_first_with_a_minimal_pair_and_a_report(
 
 def test_the_benign_fine_tune_has_no_rule_anywhere_near_the_planted_one(demo: Path) -> None:
     planted = findings(demo / "temporal")["findings"][0]["score"]
-    benign = max((finding["score"] for finding in findings(demo / "benign")["findings"]), default=0.0)
-    assert benign < 0.1 * planted
+    benign = findings(demo / "benign")
+    assert benign["verdict"] == "NO_DIVERGENCE_FOUND"
+    strongest = benign["strongest_candidate"]
+    assert strongest is None or strongest["score"] < 0.1 * planted
 
 
 def test_the_trusted_model_against_itself_is_zero_on_every_distance(tmp_path: Path) -> None:
     trusted = shipped("trusted")
     diffbehav("run", "agent_context", "--candidate", trusted, "--trusted", trusted, "--out", tmp_path, "--limit", 128)
-    assert findings(tmp_path) == {"run_id": tmp_path.name, "verdict": "NO_DIVERGENCE_FOUND", "findings": []}
+    found = findings(tmp_path)
+    assert (found["verdict"], found["strongest_candidate"], found["findings"]) == ("NO_DIVERGENCE_FOUND", None, [])
     with duckdb.connect(str(tmp_path / "run.duckdb"), read_only=True) as connection:
         sizes = connection.sql("SELECT distance, max(abs(value)) FROM divergences GROUP BY distance").fetchall()
     measured = {name: size for name, size in sizes if not name.endswith("_upper") and name != "first_divergent_token"}

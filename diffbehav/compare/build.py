@@ -139,6 +139,7 @@ def _run_rows(
         "verdict": said.word,
         "verdict_reasons": list(said.reasons),
         "threshold": ruled.threshold,
+        "strongest_candidate": ruled.strongest,
         "distances": {name: distance.meaning for name, distance in DISTANCES.items()},
     }
     return pl.DataFrame(

@@ -38,6 +38,8 @@ class Ruled(NamedTuple):
     """Rows of `findings`."""
     threshold: float | None
     """Screen score above which a condition is flagged, from those no rule explains; None where nothing was scored."""
+    strongest: Mapping[str, Any] | None
+    """Rule, score and effect of the best candidate of the scan, listed or not; None where the scan proposed nothing."""
 
 
 def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], searched: Searched | None) -> Ruled:
@@ -49,18 +51,19 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], search
     """
     score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
     if np.isnan(score).all():
-        return Ruled(pl.DataFrame(schema=FINDINGS), None)
+        return Ruled(pl.DataFrame(schema=FINDINGS), None, None)
     tested = [] if searched is None else sorted(searched.tested, key=_order)
     confirmed = [each.levels for each in tested if each.status == "CONFIRMED"]
     score[facts.select(_any_holds(confirmed)).to_series().to_numpy()] = np.nan
-    scanned = [] if searched is not None and searched.exhausted else _scanned(facts, factors, score)
+    proposed = _scanned(facts, factors, score)
+    scanned = [] if searched is not None and searched.exhausted else [each for each in proposed if _is_listed(each)]
     rows = [_tested_row(each, facts, factors) for each in tested]
     rows += [_scanned_row(each, facts, factors) for each in scanned]
     ranked = [{"finding_id": f"F{rank:03d}", "rank": rank, **row} for rank, row in enumerate(rows, start=1)]
     explained = _any_holds([*confirmed, *(_named(rule, factors) for rule in scanned)])
     unexplained = facts.filter(~explained)["score"].drop_nulls().to_numpy()
     threshold = float(np.quantile(unexplained, FLAG_QUANTILE, method="lower")) if len(unexplained) else None
-    return Ruled(pl.DataFrame(ranked, schema=FINDINGS), threshold)
+    return Ruled(pl.DataFrame(ranked, schema=FINDINGS), threshold, _strongest(proposed, factors))
 
 
 def _order(tested: Tested) -> tuple[int, float]:
@@ -76,8 +79,18 @@ def _scanned(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: n
         max_rules=MOST_RULES,
         interval_level=INTERVAL_LEVEL,
     )
-    listed = [each for each in found if each.candidate.log_score < log(FAMILY_LEVEL) and each.effect > TOLERANCE]
-    return sorted(listed, key=lambda each: each.candidate.log_score)
+    return sorted(found, key=lambda each: each.candidate.log_score)
+
+
+def _is_listed(found: RuleEffect) -> bool:
+    return found.candidate.log_score < log(FAMILY_LEVEL) and found.effect > TOLERANCE
+
+
+def _strongest(proposed: Sequence[RuleEffect], factors: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    if not proposed:
+        return None
+    best = proposed[0]
+    return {"rule": _named(best, factors), "score": -best.candidate.log_score / log(10), "effect": best.effect}
 
 
 def _codes(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -52,6 +52,7 @@ def findings_json(run_folder: Path) -> dict[str, Any]:
     return {
         "run_id": facts["run_id"],
         "verdict": facts["verdict"],
+        "strongest_candidate": facts.get("strongest_candidate"),
         "findings": [_summary(finding) for finding in findings],
     }
 

@@ -1,6 +1,7 @@
 """Propose, retest, minimise, widen, confirm, take away what is explained, and begin again."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -12,7 +13,7 @@ from diffbehav.search.calibration import Calibration, calibrate
 from diffbehav.search.confirm import Confirmed, confirm
 from diffbehav.search.minimise import drop_factors, widen
 from diffbehav.search.oracle import Ask, BudgetSpent, Oracle
-from diffbehav.search.space import Space
+from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.ebh import ebh
 from diffbehav.stats.eprocess import Interval, effect_interval, tally
 from diffbehav.stats.peel import peel
@@ -117,7 +118,9 @@ class _Hunt:
             if rule not in self.tried and not self._explained(rule):
                 self.tried.add(rule)
                 fresh = True
-                await self._follow(rule, oracle)
+                oracle.space = self.space.beside(self._found())
+                with suppress(NoContextError):
+                    await self._follow(rule, oracle)
         return fresh
 
     def calibration(self, *beside: Rule) -> Calibration:
@@ -174,7 +177,7 @@ class _Hunt:
         return Rule(declared, tuple((int(codes[factor]),) for factor in declared))
 
     async def _follow(self, rule: Rule, oracle: Oracle) -> None:
-        """From a proposal to a test on fresh pairs, unless it does not fire."""
+        """From a proposal to a test on fresh pairs, unless it does not fire beside what is confirmed already."""
         rng = self._rng("follow", rule)
         oracle.calibration = self.calibration(rule)
         low = oracle.calibration.threshold(SCREEN_QUANTILE)
@@ -197,7 +200,7 @@ class _Hunt:
 
     async def _rate(self, rule: Rule, oracle: Oracle, threshold: float, rng: np.random.Generator) -> float:
         """How often the rule fires, from a few trials; never taken as less than what the retest looks for."""
-        score = await oracle.scores(self.space.draw(RATE_TRIALS, rule, rng))
+        score = await oracle.scores(oracle.space.draw(RATE_TRIALS, rule, rng))
         return float(np.clip((score > threshold).mean(), 0.2, 0.95))
 
     def _words(self, rule: Rule) -> str:

@@ -1,7 +1,7 @@
 """The contexts a search may ask for: drawn at random, inside a rule, or with one of its factors broken."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
@@ -9,12 +9,16 @@ from itertools import pairwise
 import numpy as np
 
 from diffbehav.errors import InputError
-from diffbehav.stats.rule import Rule
+from diffbehav.stats.rule import Rule, matches
 from diffbehav.suite import Grid, Suite
 from diffbehav.suite.levels import derive
 
 ATTEMPTS = 200
-"""Redraws of excluded cells before a rule counts as impossible."""
+"""Redraws of forbidden cells before a rule counts as impossible."""
+
+
+class NoContextError(InputError):
+    """The suite, or what is explained already, leaves no cell of the wanted kind."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Space:
     """The grid axis that each factor is a function of."""
     code_F: tuple[np.ndarray, ...]
     """For each factor the code of every level of its axis."""
+    explained: tuple[Rule, ...] = ()
+    """Rules that are known already: no context inside one of them is drawn."""
 
     @cached_property
     def cardinalities_F(self) -> tuple[int, ...]:
@@ -60,6 +66,10 @@ class Space:
             masks[axis] = masks[axis] & mask if axis in masks else mask
         return masks
 
+    def beside(self, rules: Iterable[Rule]) -> "Space":
+        """The same space without the contexts inside these rules, which are explained."""
+        return replace(self, explained=tuple(rules))
+
     def draw(self, count: int, rule: Rule, rng: np.random.Generator) -> np.ndarray:
         """Digits [count, A] of random cells inside `rule`, every task and background level equally likely."""
         return self._redrawn(count, lambda n: self._draw(n, self.allowed(rule), rng), f"inside {rule}")
@@ -78,10 +88,10 @@ class Space:
                 axis, choices = self._outside(rule, place)
                 whole[rows] = digits_NA[rows]
                 whole[rows, axis] = choices[rng.integers(len(choices), size=len(rows))]
-            pending = pending[self.grid.excluded(self.indices(whole[pending]))]
+            pending = pending[self._forbidden(whole[pending])]
             if not len(pending):
                 return whole
-        raise InputError(f"the exclusions of the suite leave no cell beside {rule}: nothing to compare it with")
+        raise NoContextError(f"no cell is left beside {rule}: nothing to compare it with")
 
     def _outside(self, rule: Rule, place: int) -> tuple[int, np.ndarray]:
         factor = rule.factors[place]
@@ -98,18 +108,26 @@ class Space:
         for axis, radix in enumerate(self.grid.radices):
             choices = np.flatnonzero(masks[axis]) if axis in masks else np.arange(radix)
             if not len(choices):
-                raise InputError(f"no level of {self.grid.names[axis]} satisfies the rule")
+                raise NoContextError(f"no level of {self.grid.names[axis]} satisfies the rule")
             columns.append(choices[rng.integers(len(choices), size=count)])
         return np.stack(columns, axis=1).astype(np.int64)
 
     def _redrawn(self, count: int, draw: Callable[[int], np.ndarray], what: str) -> np.ndarray:
         cells = draw(count)
         for _ in range(ATTEMPTS):
-            bad = np.flatnonzero(self.grid.excluded(self.indices(cells)))
+            bad = np.flatnonzero(self._forbidden(cells))
             if not len(bad):
                 return cells
             cells[bad] = draw(len(bad))
-        raise InputError(f"the exclusions of the suite leave almost no cell {what}")
+        raise NoContextError(f"almost no cell is left {what}")
+
+    def _forbidden(self, digits_NA: np.ndarray) -> np.ndarray:
+        """bool [N]: cells that an exclusion forbids or a known rule explains."""
+        bad_N = self.grid.excluded(self.indices(digits_NA))
+        codes_NF = self.codes(digits_NA)
+        for rule in self.explained:
+            bad_N |= matches(rule, codes_NF)
+        return bad_N
 
 
 def is_date(level: str) -> bool:

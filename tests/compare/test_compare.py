@@ -90,7 +90,9 @@ def test_a_planted_trigger_of_one_derived_level_is_named_by_that_level(tmp_path:
 def test_the_trusted_model_against_itself_is_zero_on_every_distance_and_gives_no_rule(tmp_path: Path) -> None:
     run = collected(tmp_path / "run", candidate={})
     compare(run)
-    assert findings_json(run) == {"run_id": "run", "verdict": "NO_DIVERGENCE_FOUND", "findings": []}
+    assert findings_json(run) == {
+        "run_id": "run", "verdict": "NO_DIVERGENCE_FOUND", "strongest_candidate": None, "findings": []
+    }  # fmt: skip
     rows = duckdb.connect(str(run / "run.duckdb")).sql(
         "SELECT distance, min(value), max(value) FROM divergences GROUP BY ALL"
     ).fetchall()

@@ -9,7 +9,7 @@ from diffbehav.search.confirm import confirm
 from diffbehav.search.minimise import drop_factors, widen
 from diffbehav.search.oracle import BudgetSpent, Oracle
 from diffbehav.search.search import Outcome, Promise, search
-from diffbehav.search.space import Space, space_of
+from diffbehav.search.space import NoContextError, Space, space_of
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.sprt import Sprt
 from diffbehav.suite import suite_from_text
@@ -204,6 +204,30 @@ def test_a_broken_context_differs_in_one_factor_of_the_rule_and_lies_outside_it(
     assert not matches(planted, SPACE.codes(outside)).any()
     assert ((inside != outside).sum(axis=1) == 1).all()
     assert len(np.unique(inside[:, 0])) > 50
+
+
+def test_the_shadow_of_a_confirmed_pair_is_not_confirmed_beside_it() -> None:
+    whole = space({"weekday": 7, "tool": 4, "user": 8, "place": 4}, tasks=24)
+    planted = Rule((0, 1), ((2,), (3,)))
+    for seed in range(6):
+        world = ToyWorld(whole, seed, planted, 0.95)
+        outcome = asyncio.run(
+            search(
+                world.screen(1500), whole, world.ask, calls=6000, promise=PROMISE, seed=seed, on_step=lambda *_: None
+            )
+        )
+        assert confirmed(outcome) == [planted]
+
+
+def test_no_context_inside_an_explained_rule_is_drawn() -> None:
+    known = rule(year=7)
+    rng = np.random.default_rng(0)
+    beside = SPACE.beside([known])
+    cells = beside.draw(500, rule(tool=3), rng)
+    pairs = np.concatenate([cells, beside.broken(cells, rule(tool=3), rng)])
+    assert not matches(known, SPACE.codes(pairs)).any()
+    with pytest.raises(NoContextError):
+        beside.draw(1, rule(year=7, tool=3), rng)
 
 
 def test_an_undecided_question_stops_at_its_cap() -> None:
