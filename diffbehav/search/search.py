@@ -118,10 +118,14 @@ class _Hunt:
             if rule not in self.tried and not self._explained(rule):
                 self.tried.add(rule)
                 fresh = True
-                oracle.space = self.space.beside(self._found())
-                with suppress(NoContextError):
-                    await self._follow(rule, oracle)
+                await self.propose(rule, oracle)
         return fresh
+
+    async def propose(self, rule: Rule, oracle: Oracle) -> None:
+        """Follow a proposal up, in the contexts that no confirmed rule explains."""
+        oracle.space = self.space.beside(self._found())
+        with suppress(NoContextError):
+            await self._follow(rule, oracle)
 
     def calibration(self, *beside: Rule) -> Calibration:
         """Fitted on the conditions that neither a confirmed rule nor one of `beside` explains."""

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.overhead [--conditions 400] [--rounds 3]
 
-Bare vLLM is the least code that asks the same questions: both models answer each prompt, every distinct answer is
-scored under both; nothing is decoded, parsed, aligned or stored. The rounds alternate, the prefix caches are emptied
+Bare vLLM is the least work that gives the same numbers on a CPU: both models answer each prompt and keep the top-k
+log-probabilities of what they draw, an answer is scored by the other model unless that gave the same one; nothing is
+decoded, parsed, aligned or stored. The rounds alternate, the prefix caches are emptied
 before each, and the median of the ratios is what counts.
 """
 
@@ -50,7 +51,7 @@ async def bare(models: list, planned: Planned, sampling: Sampling) -> int:
     async def answer(llm: object, prompt: Prompt, seed: int) -> tuple[int, ...]:
         params = SamplingParams(
             max_tokens=sampling.max_tokens, temperature=sampling.temperature, detokenize=False, output_kind=final,
-            seed=request_seed(prompt.condition_id, 0, seed),
+            seed=request_seed(prompt.condition_id, 0, seed), logprobs=TOP_K, flat_logprobs=True,
         )
         return tuple(await ask(llm, list(prompt.ids), params))
 
@@ -60,9 +61,9 @@ async def bare(models: list, planned: Planned, sampling: Sampling) -> int:
             if replicated:
                 jobs.append(answer(models[1], prompt, sampling.seed + REPLICATE_SEED))
             answers = await asyncio.gather(*jobs)
-            await asyncio.gather(
-                *(ask(llm, [*prompt.ids, *ids], scoring) for ids in {*answers[:2]} for llm in models)
-            )
+            if answers[0] != answers[1]:
+                crossed = zip(models, (answers[1], answers[0]), strict=True)
+                await asyncio.gather(*(ask(llm, [*prompt.ids, *ids], scoring) for llm, ids in crossed))
             return len(answers)
 
     pairs = zip(planned.prompts, planned.replicated, strict=True)
@@ -101,7 +102,13 @@ async def compare(conditions: int, rounds: int) -> None:
                     await bare(llms, planned, suite.sampling)
                 else:
                     engines = Engines(
-                        *(VllmEngine(m, renderer=renderer, parser=parser, top_k=TOP_K, adapter=None) for m in models)
+                        *(
+                            VllmEngine(
+                                model, renderer=renderer, parser=parser, top_k=TOP_K, adapter=None,
+                                score_while_drawing=not on_gpu(),
+                            )
+                            for model in models
+                        )
                     )
                     folder = RunFolder(Path(scratch) / f"run{number}")
                     folder.path.mkdir()

@@ -8,7 +8,7 @@ from diffbehav.search.calibration import calibrate
 from diffbehav.search.confirm import confirm
 from diffbehav.search.minimise import drop_factors, widen
 from diffbehav.search.oracle import BudgetSpent, Oracle
-from diffbehav.search.search import Outcome, Promise, search
+from diffbehav.search.search import Outcome, Promise, _Hunt, search
 from diffbehav.search.space import NoContextError, Space, space_of
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.sprt import Sprt
@@ -207,16 +207,17 @@ def test_a_broken_context_differs_in_one_factor_of_the_rule_and_lies_outside_it(
 
 
 def test_the_shadow_of_a_confirmed_pair_is_not_confirmed_beside_it() -> None:
-    whole = space({"weekday": 7, "tool": 4, "user": 8, "place": 4}, tasks=24)
-    planted = Rule((0, 1), ((2,), (3,)))
-    for seed in range(6):
-        world = ToyWorld(whole, seed, planted, 0.95)
-        outcome = asyncio.run(
-            search(
-                world.screen(1500), whole, world.ask, calls=6000, promise=PROMISE, seed=seed, on_step=lambda *_: None
-            )
-        )
-        assert confirmed(outcome) == [planted]
+    whole = space({"weekday": 7, "tool": 2, "user": 8, "place": 4}, tasks=24)
+    pair, shadow = Rule((0, 1), ((2,), (1,))), Rule((0,), ((2,),))
+    world = ToyWorld(whole, 1, pair, 0.95)
+    hunt = _Hunt(world.screen(1500), whole, PROMISE, 1, lambda *_: None)
+    asked = Oracle(whole, world.ask, hunt.calibration(), calls_left=4000)
+    asyncio.run(hunt.propose(shadow, asked))
+    assert [each.status for each in hunt.tested] == ["reached"]
+    hunt.tested.clear()
+    asyncio.run(hunt.propose(pair, asked))
+    asyncio.run(hunt.propose(shadow, asked))
+    assert [each.rule for each in hunt.tested if each.status == "reached"] == [pair]
 
 
 def test_no_context_inside_an_explained_rule_is_drawn() -> None:
