@@ -35,43 +35,66 @@ async def collect_condition(
     replicated: bool,
     on_answer: OnAnswer,
 ) -> Answers:
-    """Ask both models for these samples, score each answer under both as soon as it is back."""
-    jobs = [_side(name, prompt, samples, engines, sampling, on_answer) for name in SCORED]
+    """Ask both models for these samples and score each pair of answers under both as soon as it is back."""
     repeat = replace(sampling, seed=sampling.seed + REPLICATE_SEED)
-    if replicated:
-        jobs.append(_side("replicate", prompt, samples, engines, repeat, on_answer))
-    results = await asyncio.gather(*jobs)
+    pairs, repeated = await asyncio.gather(
+        asyncio.gather(*(_pair(prompt, sample, engines, sampling, on_answer) for sample in samples)),
+        asyncio.gather(
+            *(
+                _complete("replicate", engines.trusted, prompt, sample, repeat, on_answer)
+                for sample in (samples if replicated else ())
+            )
+        ),
+    )
+    rows = {side: [pair.answers[side] for pair in pairs if side in pair.answers] for side in SCORED}
+    again = [
+        _completion_row(prompt, sample, repeat, answer)
+        for sample, answer in zip(samples, repeated, strict=False)
+        if answer is not None
+    ]
+    keys = [(by, of) for by in SCORED for of in SCORED]
     return Answers(
-        completions={name: rows for name, rows, _ in results},
-        scores={key: rows for _, _, scores in results for key, rows in scores.items()},
+        completions={**rows, "replicate": again},
+        scores={key: [pair.scores[key] for pair in pairs if key in pair.scores] for key in keys},
     )
 
 
-async def _side(
-    name: str, prompt: Prompt, samples: Sequence[int], engines: Engines, sampling: Sampling, on_answer: OnAnswer
-) -> tuple[str, list[Row], dict[tuple[str, str], list[Row]]]:
-    engine = engines.candidate if name == "candidate" else engines.trusted
-    jobs = [_sample(name, engine, prompt, sample, engines, sampling, on_answer) for sample in samples]
-    answered = [result for result in await asyncio.gather(*jobs) if result is not None]
-    scores = {(by, name): [scored[by] for _, scored in answered] for by in (SCORED if name in SCORED else ())}
-    return name, [row for row, _ in answered], scores
+class _Pair(NamedTuple):
+    """One sample of both sides."""
+
+    answers: Mapping[str, Row]
+    scores: Mapping[tuple[str, str], Row]
 
 
-async def _sample(
-    name: str, engine: Engine, prompt: Prompt, sample: int, engines: Engines, sampling: Sampling, on_answer: OnAnswer
-) -> tuple[Row, dict[str, Row]] | None:
+async def _pair(
+    prompt: Prompt, sample: int, engines: Engines, sampling: Sampling, on_answer: OnAnswer
+) -> _Pair:
+    """Both answers, then every answer under both models.
+
+    Scoring waits for both, because they are often the same one, and an engine knows the score of what it drew itself.
+    """
+    sides = dict(zip(SCORED, engines, strict=True))
+    drawn = await asyncio.gather(
+        *(_complete(side, engine, prompt, sample, sampling, on_answer) for side, engine in sides.items())
+    )
+    answers = {side: answer for side, answer in zip(SCORED, drawn, strict=True) if answer is not None}
+    keys = [(by, of) for by in SCORED for of in answers]
+    rows = await asyncio.gather(*(_score(sides[by], prompt, sample, answers[of]) for by, of in keys))
+    return _Pair(
+        {side: _completion_row(prompt, sample, sampling, answer) for side, answer in answers.items()},
+        dict(zip(keys, rows, strict=True)),
+    )
+
+
+async def _complete(
+    side: str, engine: Engine, prompt: Prompt, sample: int, sampling: Sampling, on_answer: OnAnswer
+) -> Completion | None:
     try:
         answer = await engine.complete(prompt, sample, sampling)
     except NotServed:
         return None
-    on_answer(name, len(answer.token_ids))
-    scored = {}
-    if name in SCORED:
-        rows = await asyncio.gather(
-            _score(engines.candidate, prompt, sample, answer), _score(engines.trusted, prompt, sample, answer)
-        )
-        scored = dict(zip(SCORED, rows, strict=True))
-    return _completion_row(prompt, sample, sampling, answer), scored
+    on_answer(side, len(answer.token_ids))
+    return answer
 
 
 async def _score(engine: Engine, prompt: Prompt, sample: int, answer: Completion) -> Row:
