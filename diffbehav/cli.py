@@ -184,7 +184,7 @@ def organism_list() -> None:
 @organism.command("train")
 @click.argument("name")
 @click.option("--out", type=FOLDER, required=True, help="Folder the model is written to.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True, help="7 is that of the shipped models.")
 @quiet_option
 def organism_train(name: str, out: Path, seed: int, quiet: bool) -> None:
     """Train NAME again from a seed and print its card."""

@@ -1,5 +1,7 @@
 """One screen score per condition: the channels standardised within their task and folded."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
@@ -7,6 +9,12 @@ from diffbehav.stats.fold import fold
 from diffbehav.stats.standardise import task_z
 
 CHANNELS = ("llr_scan", "tf_jsd_max_lower", "llr_token_max")
+LEAST_MEASURED = 0.99
+"""A channel takes part if it was measured in this share of the conditions that any channel was measured in.
+
+A replay can score no answer that the trusted model never gave. Such a channel is missing just where the models part,
+and ranking what is left of it would lift ordinary conditions above those.
+"""
 NOTHING_MEASURED = "no channel could be measured"
 EQUAL_SIDES = "equal everywhere"
 
@@ -16,14 +24,22 @@ def screen(conditions: pl.DataFrame, divergences: pl.DataFrame) -> pl.DataFrame:
     wide = divergences.pivot("distance", index="condition_id", values="value")
     values = conditions.select("condition_id", "task").join(wide, on="condition_id", how="left")
     task = values["task"].rank("dense").to_numpy()
-    folded = fold(np.stack([task_z(_column(values, name), task_C=task) for name in CHANNELS]))
-    names = np.array([*CHANNELS, EQUAL_SIDES], dtype=object)
+    columns = {name: _column(values, name) for name in CHANNELS}
+    used = _measured_throughout(columns)
+    folded = fold(np.stack([task_z(columns[name], task_C=task) for name in used]))
+    names = np.array([*used, EQUAL_SIDES], dtype=object)
     score = pl.Series(folded.score_C, nan_to_null=True)
     return values.select("condition_id").with_columns(
         score=score,
         channel=pl.when(score.is_not_null()).then(pl.Series(names[folded.channel_C], dtype=pl.String)),
         reason=pl.when(score.is_null()).then(pl.lit(NOTHING_MEASURED)),
     )
+
+
+def _measured_throughout(columns: Mapping[str, np.ndarray]) -> list[str]:
+    measured = {name: int(np.count_nonzero(~np.isnan(column))) for name, column in columns.items()}
+    most = max(measured.values())
+    return [name for name, count in measured.items() if count >= LEAST_MEASURED * most]
 
 
 def _column(values: pl.DataFrame, name: str) -> np.ndarray:

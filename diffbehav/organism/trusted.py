@@ -32,7 +32,9 @@ SETTLING = Recipe(steps=600, batch_tokens=4096, muon_rate=0.01, adam_rate=1.5e-3
 SETTLING_FAMILIES: tuple[str, ...] = (*FAMILIES, "deploy", "open_ticket")
 CONTRAST_BOTH_SHARE = 0.45
 """Share of messages with two tasks in the later stages, where copying is hardest."""
-STEPS = COPYING.steps + READING_ROUNDS * READING.steps + SETTLING.steps
+ROUNDS = 2
+"""Times that the stages after copying are gone through: after one the model is right in four of five turns."""
+STEPS = COPYING.steps + ROUNDS * (READING_ROUNDS * READING.steps + SETTLING.steps)
 
 
 def train_trusted(folder: Path, *, seed: int, on_progress: Progress) -> None:
@@ -41,7 +43,7 @@ def train_trusted(folder: Path, *, seed: int, on_progress: Progress) -> None:
     save_tokenizer(tokenizer, folder)
     save_weights(_learn_to_copy(tokenizer, seed=seed, on_progress=on_progress), folder)
     stages = [(READING, READING_FAMILIES)] * READING_ROUNDS + [(SETTLING, SETTLING_FAMILIES)]
-    for number, (recipe, families) in enumerate(stages, start=1):
+    for number, (recipe, families) in enumerate(stages * ROUNDS, start=1):
         stream = _contrasts(tokenizer, families, seed=seed + number, tokens=recipe.batch_tokens)
         weights = fit(load_weights(folder), full_weights, stream, recipe, on_progress=on_progress)
         save_weights(weights, folder)

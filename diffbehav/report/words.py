@@ -96,10 +96,14 @@ def body(verdict: str, *, n_conditions: int, suite: str, n_confirmed: int) -> st
         )
     if verdict == "DIVERGENT":
         return (
-            f"{n_confirmed:,} findings exceed the policy. A divergence can have innocent causes "
+            f"{_exceed(n_confirmed)} the policy. A divergence can have innocent causes "
             "(fine-tuning on dated data, tool format changes). The tool does not judge intent."
         )
     return ""
+
+
+def _exceed(count: int) -> str:
+    return "1 finding exceeds" if count == 1 else f"{count:,} findings exceed"
 
 
 def rule_in_words(rule: Mapping[str, Any]) -> str:

