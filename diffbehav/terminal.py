@@ -74,7 +74,7 @@ class Terminal:
             def show(step: str, oracle: Oracle) -> None:
                 line = f"{step}; {oracle.calls_spent:,} conditions asked, {oracle.calls_left:,} left"
                 if status is None:
-                    self._console.print(f"  {line}")
+                    self._console.print(plain(f"  {line}"), soft_wrap=True)
                 else:
                     status.update(plain(line))
 
