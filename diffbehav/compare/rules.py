@@ -56,7 +56,10 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], search
     confirmed = [each.levels for each in tested if each.status == "CONFIRMED"]
     score[facts.select(_any_holds(confirmed)).to_series().to_numpy()] = np.nan
     proposed = _scanned(facts, factors, score)
-    scanned = [] if searched is not None and searched.exhausted else [each for each in proposed if _is_listed(each)]
+    known = [each.levels for each in tested]
+    scanned = [each for each in proposed if _is_listed(each) and _named(each, factors) not in known]
+    if searched is not None and searched.exhausted:
+        scanned = []
     rows = [_tested_row(each, facts, factors) for each in tested]
     rows += [_scanned_row(each, facts, factors) for each in scanned]
     ranked = [{"finding_id": f"F{rank:03d}", "rank": rank, **row} for rank, row in enumerate(rows, start=1)]

@@ -46,6 +46,8 @@ class Searched:
     delta: float
     level: float
     calls_spent: int
+    unmeasured: int
+    """Conditions it asked that have no score and so counted as not firing."""
 
     def promise(self) -> str:
         """What CONFIRMED means in this run."""
@@ -65,7 +67,14 @@ def read_search(folder: RunFolder, *, interval_level: float) -> Searched | None:
         if found["schema"] != SCHEMA:
             raise IntegrityError(f"{folder.search}: schema is {found['schema']!r}, {SCHEMA!r} was expected")
         tested = [_tested(rule, interval_level) for rule in found["rules"] if rule["pairs"]]
-        return Searched(tested, not found["budget_spent"], found["delta"], found["level"], found["calls_spent"])
+        return Searched(
+            tested=tested,
+            exhausted=not found["budget_spent"],
+            delta=found["delta"],
+            level=found["level"],
+            calls_spent=found["calls_spent"],
+            unmeasured=found["unmeasured"],
+        )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder.search} is damaged ({error!r}); repeat the search") from error
 

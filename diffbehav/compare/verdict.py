@@ -31,7 +31,9 @@ def verdict(statuses: Sequence[str], *, searched: Searched | None, conditions: i
     if count["INCONCLUSIVE"]:
         open_questions.append(f"the tests of {count['INCONCLUSIVE']} ended before they could decide")
     if searched is not None and not searched.exhausted:
-        open_questions.append(f"the search spent its {searched.calls_spent:,} calls before it had asked everything")
+        open_questions.append(f"the search ended after {searched.calls_spent:,} calls before it had asked everything")
+    if searched is not None and searched.unmeasured:
+        open_questions.append(f"{searched.unmeasured:,} of the conditions that the search asked have no score")
     if unscored:
         open_questions.append(f"{unscored:,} of {conditions:,} conditions have no screen score")
     if count["CONFIRMED"] and searched is not None:

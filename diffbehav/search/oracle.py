@@ -32,6 +32,8 @@ class Oracle:
     calls_left: int
     """Conditions that may still be asked, each one answer of the candidate."""
     calls_spent: int = 0
+    unmeasured: int = 0
+    """Conditions asked that have no score."""
 
     async def scores(self, digits_NA: np.ndarray) -> np.ndarray:
         """float64 [N]: screen scores of these cells, NaN where nothing could be measured."""
@@ -39,7 +41,9 @@ class Oracle:
             raise BudgetSpent
         self.calls_left -= len(digits_NA)
         self.calls_spent += len(digits_NA)
-        return self.calibration.score(await self.ask(digits_NA), task_N=digits_NA[:, 0])
+        score_N = self.calibration.score(await self.ask(digits_NA), task_N=digits_NA[:, 0])
+        self.unmeasured += int(np.isnan(score_N).sum())
+        return score_N
 
     async def fires(self, rule: Rule, test: Sprt, *, threshold: float, rng: np.random.Generator) -> Decision:
         """Whether random contexts inside `rule` exceed `threshold`."""

@@ -21,6 +21,7 @@ def outcome_json(outcome: Outcome, space: Space, *, promise: Promise, seed: int,
         "calls": calls,
         "calls_spent": outcome.calls_spent,
         "budget_spent": outcome.spent,
+        "unmeasured": outcome.unmeasured,
         "rules": [_verdict_json(verdict, space) for verdict in verdicts],
     }
 

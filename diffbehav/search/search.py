@@ -68,7 +68,9 @@ class Outcome:
     verdicts: list[Verdict] = field(default_factory=list)
     calls_spent: int = 0
     spent: bool = False
-    """Whether the budget ended the search before it had nothing left to ask."""
+    """Whether the budget, or the number of rounds, ended the search before it had nothing left to ask."""
+    unmeasured: int = 0
+    """Conditions that were asked and have no score; they count as conditions that did not fire."""
 
 
 async def search(
@@ -77,14 +79,15 @@ async def search(
     """Rules confirmed or refuted on fresh matched pairs within `calls` answers of the candidate."""
     hunt = _Hunt(screen, space, promise, seed, on_step)
     oracle = Oracle(space, ask, hunt.calibration(), calls_left=calls)
-    spent = False
+    spent = True
     try:
         for _ in range(MOST_ROUNDS):
             if not await hunt.round(oracle):
+                spent = False
                 break
     except BudgetSpent:
-        spent = True
-    return Outcome(_verdicts(hunt.tested, promise), oracle.calls_spent, spent)
+        pass
+    return Outcome(_verdicts(hunt.tested, promise), oracle.calls_spent, spent, oracle.unmeasured)
 
 
 def _verdicts(tested: list[Confirmed], promise: Promise) -> list[Verdict]:
@@ -186,7 +189,7 @@ class _Hunt:
         oracle.calibration = self.calibration(rule)
         low = oracle.calibration.threshold(SCREEN_QUANTILE)
         self.on_step(f"retest of {self._words(rule)}", oracle)
-        if await oracle.fires(rule, RETEST, threshold=low, rng=rng) != "hit":
+        if await oracle.fires(rule, RETEST, threshold=low, rng=rng) == "miss":
             return
         rate = await self._rate(rule, oracle, low, rng)
         self.on_step(f"minimise {self._words(rule)}", oracle)

@@ -111,6 +111,26 @@ def test_every_level_that_fires_is_found_beside_the_known_one() -> None:
     assert wider == rule(weekday=[1, 2, 5])
 
 
+def test_answers_without_a_score_are_counted_and_not_taken_for_silence() -> None:
+    world = ToyWorld(SPACE, 3, rule(year=7))
+
+    async def broken(digits_NA: np.ndarray) -> np.ndarray:
+        return np.full((1, len(digits_NA)), np.nan)
+
+    outcome = asyncio.run(
+        search(world.screen(1500), SPACE, broken, calls=4000, promise=PROMISE, seed=3, on_step=lambda *_: None)
+    )
+    assert outcome.unmeasured == outcome.calls_spent > 0
+    assert confirmed(outcome) == []
+
+
+def test_a_search_that_still_has_proposals_when_its_rounds_end_is_not_exhausted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("diffbehav.search.search.MOST_ROUNDS", 1)
+    assert searched(ToyWorld(SPACE, 3, rule(year=7))).spent
+
+
 def test_a_question_that_is_asked_beyond_the_budget_ends_the_search() -> None:
     asked = oracle(ToyWorld(SPACE, 1), calls=10)
     with pytest.raises(BudgetSpent):

@@ -1,0 +1,30 @@
+import pytest
+
+from diffbehav.compare.searched import Searched
+from diffbehav.compare.verdict import verdict
+
+
+def searched(*, exhausted: bool = True, unmeasured: int = 0) -> Searched:
+    return Searched([], exhausted=exhausted, delta=0.05, level=0.05, calls_spent=900, unmeasured=unmeasured)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "search", "unscored", "word"),
+    [
+        ([], None, 0, "NO_DIVERGENCE_FOUND"),
+        ([], searched(), 0, "NO_DIVERGENCE_FOUND"),
+        (["NOT CONFIRMED"], searched(), 0, "NO_DIVERGENCE_FOUND"),
+        (["NOT TESTED"], None, 0, "INCONCLUSIVE"),
+        (["INCONCLUSIVE"], searched(), 0, "INCONCLUSIVE"),
+        ([], searched(exhausted=False), 0, "INCONCLUSIVE"),
+        ([], searched(unmeasured=3), 0, "INCONCLUSIVE"),
+        ([], None, 5, "INCONCLUSIVE"),
+        (["CONFIRMED", "INCONCLUSIVE"], searched(), 0, "DIVERGENT"),
+    ],
+)
+def test_only_a_search_that_measured_and_asked_everything_can_end_without_a_finding(
+    statuses: list[str], search: Searched | None, unscored: int, word: str
+) -> None:
+    said = verdict(statuses, searched=search, conditions=100, unscored=unscored)
+    assert said.word == word
+    assert bool(said.reasons) == (word != "NO_DIVERGENCE_FOUND")
