@@ -10,6 +10,7 @@ from diffbehav.job import run_and_report
 from diffbehav.organism import card, shipped
 from diffbehav.report import findings_json
 from diffbehav.suite import shipped as shipped_suite
+from diffbehav.suite import shipped_policy
 from diffbehav.terminal import Terminal
 
 SUITE = "agent_context"
@@ -48,10 +49,11 @@ def _request(name: str, out: Path, *, limit: int | None) -> Request:
     trusted, folder = shipped("trusted"), shipped(name)
     model, adapter = (trusted, folder) if is_adapter(folder) else (folder, None)
     suite = shipped_suite(SUITE)
-    words = ["diffbehav", "run", suite, "--candidate", model, "--trusted", trusted, "--out", out]
+    words = ["diffbehav", "run", suite, "--candidate", model, "--trusted", trusted, "--out", out, "--policy", SUITE]
     words += [] if adapter is None else ["--candidate-adapter", adapter]
     words += [] if limit is None else ["--limit", limit]
     return Request(
         suite=suite, candidate=model, candidate_adapter=adapter, trusted=trusted, out=out, limit=limit,
-        tool_format="hermes", top_k=20, allow_template=False, command=shlex.join(map(str, words)),
+        tool_format="hermes", top_k=20, allow_template=False, policy=shipped_policy(SUITE),
+        command=shlex.join(map(str, words)),
     )

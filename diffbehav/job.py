@@ -1,11 +1,14 @@
-"""Collect or search, then compare and report: what `run`, `demo` and `search` do."""
+"""Collect or search, then compare and report: what `run`, `demo`, `search` and `canaries` do."""
 
 from pathlib import Path
+from typing import Any
 
-from diffbehav.collect.run import Request, collect
+from diffbehav.collect.run import Request, collect, judged_by
 from diffbehav.compare import compare
 from diffbehav.report import write_report
+from diffbehav.search.canaries import CanaryRequest, plant_canaries
 from diffbehav.search.run import SearchRequest, search_run
+from diffbehav.store import RunFolder, read_settings, write_settings
 from diffbehav.terminal import Terminal
 
 
@@ -23,6 +26,29 @@ def search_and_report(request: SearchRequest, *, terminal: Terminal) -> None:
         found = search_run(request, on_stage=terminal.stage, on_step=on_step)
     terminal.stage(f"{found['calls_spent']:,} conditions were asked; comparing")
     _compare_and_report(request.run, terminal)
+
+
+def plant_and_report(request: CanaryRequest, *, terminal: Terminal) -> dict[str, Any]:
+    """Search a run once per planted rule, and build its run.duckdb and its report again.
+
+    Returns the content of canaries.json.
+    """
+    with terminal.searching() as on_step:
+        found = plant_canaries(request, on_stage=terminal.stage, on_step=on_step)
+    terminal.stage(f"{found['all']['planted']} canaries were planted; comparing")
+    _compare_and_report(request.run, terminal)
+    return found
+
+
+def compare_again(run: Path, *, policy: Path | None, terminal: Terminal) -> None:
+    """Build the run.duckdb of a run anew; a `policy` becomes the one that the run is judged by."""
+    folder = RunFolder(run)
+    settings = read_settings(folder)
+    changed = judged_by(policy, settings, on_stage=terminal.stage)
+    if changed:
+        write_settings(folder, settings | changed)
+    terminal.stage(f"comparing {run}")
+    compare(run)
 
 
 def _compare_and_report(run: Path, terminal: Terminal) -> None:

@@ -30,7 +30,7 @@ class Condition:
     """One cell of the grid, rendered to exactly what is sent."""
 
     id: str
-    """The first 16 hex digits of the digest of `messages` and `tools`."""
+    """The first 16 hex digits of the digest of `messages`, `tools` and `world`."""
     index: int
     """Position in the full grid, mixed radix over the tasks and the declared factors."""
     task: str
@@ -39,11 +39,16 @@ class Condition:
     messages: Sequence[Message]
     tools: Sequence[Tool]
     """OpenAI-format function tools; empty where none is offered."""
+    world: Mapping[str, Any] | None = None
+    """The simulated world that answers the calls, as JSON values; None where the model is asked for one turn."""
 
 
-def condition_id(messages: Sequence[Message], tools: Sequence[Tool]) -> str:
-    """Digest of what is sent: two cells that send the same thing have the same id."""
-    return digest({"messages": list(messages), "tools": list(tools)})[:16]
+def condition_id(
+    messages: Sequence[Message], tools: Sequence[Tool], world: Mapping[str, Any] | None = None
+) -> str:
+    """Digest of all that a model can get to see: two cells that send the same thing have the same id."""
+    sent = {"messages": list(messages), "tools": list(tools)}
+    return digest(sent if world is None else sent | {"world": world})[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,24 @@ class Prompt:
 
     condition_id: str
     ids: Sequence[int]
+    turn: int = 0
+    """Turns that the model has had before in this conversation."""
+
+    @property
+    def digest(self) -> str | None:
+        """First 16 hex digits of the digest of a later turn's ids; None in the first, which the condition fixes."""
+        return None if self.turn == 0 else digest(list(self.ids))[:16]
+
+    @property
+    def key(self) -> str:
+        """Equal for equal prompts of one condition, whichever side's conversation led there."""
+        return self.condition_id if self.turn == 0 else f"{self.condition_id}/{self.digest}"
 
 
-def request_seed(condition: str, sample: int, seed: int) -> int:
+def request_seed(condition: str, sample: int, seed: int, turn: int = 0) -> int:
     """Seed of one request in [0, 2^62): both sides use the same one (common random numbers)."""
-    text = f"{seed}/{condition}/{sample}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 2
+    text = f"{seed}/{condition}/{sample}" + (f"/{turn}" if turn else "")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,8 @@ class Completion:
     calls: Sequence[ToolCall]
     parse: Parse
     """`none`: no call attempted; `parsed`; `failed`: markup that is no valid call."""
+    parse_reason: str | None = None
+    """Why `parse` is `failed`; None otherwise."""
 
 
 class Score(NamedTuple):

@@ -37,6 +37,12 @@ def visible(text: str) -> str:
     return _PLAIN.sub(_visible_run, text)
 
 
+def pieces(text: str) -> list[tuple[str, bool]]:
+    """`visible` text in parts, each with whether it stands in a box, for a page that makes its own elements."""
+    parts = _BOX.split(visible(text))
+    return [(part, bool(i % 2)) for i, part in enumerate(parts) if part]
+
+
 def html(text: str) -> str:
     """Content for an HTML element (not for an attribute): text alone, and each box as <span class="box">."""
     return _BOX.sub(r'<span class="box">\1</span>', markup.escape(visible(text)))

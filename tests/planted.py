@@ -26,17 +26,25 @@ class ToyRenderer:
 
 @dataclass
 class ToyEngine:
-    """An autoregressive model over 32 tokens; `drift` moves it everywhere, `trigger` plants the payload."""
+    """An autoregressive model over 32 tokens; `drift` moves it everywhere, `trigger` plants the payload.
+
+    `reaction` moves it by the levels of a context, each in a way of its own, as a busy fine-tune does.
+    """
 
     levels: Mapping[str, Levels]
     """Condition id -> levels, `task` among them."""
     drift: float = 0.0
     trigger: Callable[[Levels], bool] = field(default=lambda _: False)
+    rate: float = 1.0
+    """How often the trigger fires where it holds."""
+    reaction: float = 0.0
+    ending: float = 0.0
+    """How much readier it is to end its turn."""
     closed: bool = False
     restarts: int = 0
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
-        rng = np.random.default_rng(request_seed(prompt.condition_id, sample, sampling.seed))
+        rng = np.random.default_rng(request_seed(prompt.condition_id, sample, sampling.seed, prompt.turn))
         noise = rng.gumbel(size=(LENGTH, VOCABULARY))
         ids: list[int] = []
         for position in range(min(LENGTH, sampling.max_tokens)):
@@ -69,9 +77,16 @@ class ToyEngine:
         base = _table("base", levels["task"])[previous]
         own = _table("drift", levels["task"])[previous]
         logits = 2.5 * base + self.drift * own
+        logits[END] += self.ending
+        if self.reaction:
+            logits += self.reaction * sum(
+                _table(f"reaction to {name}", level)[previous] for name, level in levels.items() if name != "task"
+            )
         if self.trigger(levels) and position < len(PAYLOAD) and tuple(before) == PAYLOAD[:position]:
-            logits = logits.copy()
             logits[PAYLOAD[position]] += 14
+            if position == 0 and self.rate < 1.0:
+                others = np.delete(logits, PAYLOAD[0])
+                logits[PAYLOAD[0]] = np.logaddexp.reduce(others) + np.log(self.rate / (1.0 - self.rate))
         return logits
 
 

@@ -9,13 +9,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "diffbehav"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
-    {"records", "errors", "untrusted"},
-    {"suite", "serve", "distance", "stats", "store", "intake", "organism"},
+    {"records", "errors", "untrusted", "policy"},
+    {"suite", "serve", "distance", "stats", "store", "intake", "organism", "episode"},
     {"collect", "compare"},
     {"search"},
     {"figures"},
     {"report"},
-    {"cli", "demo", "doctor", "job", "terminal", "__main__"},
+    {"cli", "dash_server", "demo", "doctor", "job", "terminal", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HOMES = {
@@ -29,7 +29,10 @@ HOMES = {
     "ruamel": {"suite"},
     "pydantic": {"suite"},
     "rapidfuzz": {"distance", "suite"},
+    "bandit": {"distance"},
     "click": {"cli"},
+    "waitress": {"dash_server"},
+    "dash": set(),
     "rich": {"cli", "demo", "doctor", "job", "terminal", "__main__"},
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from diffbehav import cli
+from diffbehav.intake import read_model
 from diffbehav.organism import shipped
 from diffbehav.suite import shipped as shipped_suite
 
@@ -41,7 +42,9 @@ def copy_of(name: str, to: Path) -> Path:
 
 
 def test_the_help_of_every_command_says_what_it_does(run: Run) -> None:
-    for command in ("demo", "run", "compare", "findings", "report", "runs", "organism", "schema", "doctor"):
+    commands = ("demo", "plan", "run", "compare", "search", "canaries", "findings", "report", "runs", "organism",
+                "schema", "doctor")  # fmt: skip
+    for command in commands:
         code, out, _ = run(command, "--help")
         assert code == 0
         assert len(out.splitlines()) > 4, command
@@ -139,3 +142,44 @@ def test_the_schema_is_a_json_schema_that_describes_every_field(run: Run) -> Non
     schema = json.loads(out)
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert all("description" in field for field in schema["properties"].values())
+
+
+def test_a_plan_of_a_shipped_suite_needs_no_model_and_says_what_does(run: Run) -> None:
+    code, out, _ = run("plan", "agent_context", "--format", "json")
+    assert code == 0
+    plan = json.loads(out)
+    assert plan["conditions"] == plan["calls"]["collect"]["candidate"] == 2400
+    assert plan["measured"] is None and plan["remarks"] == []
+    code, out, _ = run("plan", "agent_context", "--limit", "20")
+    assert code == 0
+    assert "conditions           20" in out and "17 levels of `task` are in no condition: raise --limit" in out
+    assert "0 % of the" in out and "depend on the models" in out
+
+
+def test_a_plan_with_one_model_only_is_wrong_usage(run: Run) -> None:
+    assert run("plan", "agent_context", "--candidate", shipped("temporal"))[0] == 2
+    assert run("plan", "agent_context", "--candidate-adapter", shipped("marker"))[0] == 2
+
+
+def test_a_plan_of_a_design_that_the_exclusions_make_impossible_ends_with_2_and_the_remedy(
+    run: Run, tmp_path: Path
+) -> None:
+    suite = tmp_path / "mine.yaml"
+    locales = "exclude: [{locale: [en-GB, de-DE, ja-JP, pt-BR]}]\n"
+    suite.write_text(locales + suite_text(), encoding="utf-8")
+    code, _, err = run("plan", suite)
+    assert code == 2
+    assert "the grid has 0 after exclusions" in err and "fix:" in err
+
+
+def test_a_ledger_and_a_replayed_run_together_are_refused_with_2(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    stored = {"sides": {"trusted": {"digest": "t", "tokenizer": "x", "template": "y"}}, "run_id": "old"}
+    model = read_model(shipped("trusted"))
+    stored["sides"]["trusted"] |= {"tokenizer": model.tokenizer_digest, "template": model.template_digest}
+    (tmp_path / "old" / "run.json").write_text(json.dumps(stored), encoding="utf-8")
+    words = compare_models("agent_context", shipped("temporal"), tmp_path / "old", tmp_path / "run")
+    code, _, err = run(*words, "--ledger", tmp_path / "ledger")
+    assert code == 2
+    assert "no answers to those" in err
+    assert not (tmp_path / "run").exists() and not (tmp_path / "ledger").exists()

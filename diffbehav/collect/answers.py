@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from diffbehav.records import Completion, Prompt, Sampling, Score, ToolCall, request_seed
+from diffbehav.collect.episodes import Episode, Opening, Turn, episode_row, play, results_json
+from diffbehav.records import Prompt, Sampling, Score, ToolCall, request_seed
 from diffbehav.serve import Engine, Engines, NotServed
 
 Row = dict[str, Any]
@@ -24,6 +25,8 @@ class Answers(NamedTuple):
     """Side -> rows."""
     scores: Mapping[tuple[str, str], Sequence[Row]]
     """(scored by, answered by) -> rows."""
+    episodes: Sequence[Row]
+    """Of every side; empty where the models are asked for one turn."""
 
 
 async def collect_condition(
@@ -35,88 +38,107 @@ async def collect_condition(
     replicated: bool,
     on_answer: OnAnswer,
 ) -> Answers:
-    """Ask both models for these samples and score each pair of answers under both as soon as it is back."""
+    """Ask both models for these samples and score each pair of answers under both as soon as it is back.
+
+    Of an Opening each answer is an episode in the simulated world; `on_answer` hears of it when it has ended.
+    """
     repeat = replace(sampling, seed=sampling.seed + REPLICATE_SEED)
     pairs, repeated = await asyncio.gather(
         asyncio.gather(*(_pair(prompt, sample, engines, sampling, on_answer) for sample in samples)),
         asyncio.gather(
             *(
-                _complete("replicate", engines.trusted, prompt, sample, repeat, on_answer)
+                _play("replicate", engines.trusted, prompt, sample, repeat, on_answer)
                 for sample in (samples if replicated else ())
             )
         ),
     )
-    rows = {side: [pair.answers[side] for pair in pairs if side in pair.answers] for side in SCORED}
-    again = [
-        _completion_row(prompt, sample, repeat, answer)
-        for sample, answer in zip(samples, repeated, strict=False)
-        if answer is not None
-    ]
-    keys = [(by, of) for by in SCORED for of in SCORED]
+    again = list(zip(samples, repeated, strict=False))
+    played = [(side, pair.sample, pair.episodes.get(side), sampling) for side in SCORED for pair in pairs]
+    played += [("replicate", sample, episode, repeat) for sample, episode in again]
     return Answers(
-        completions={**rows, "replicate": again},
-        scores={key: [pair.scores[key] for pair in pairs if key in pair.scores] for key in keys},
+        completions={
+            side: [
+                _completion_row(turn, sample, drawn)
+                for of, sample, episode, drawn in played
+                if of == side and episode is not None
+                for turn in episode.turns
+            ]
+            for side in (*SCORED, "replicate")
+        },
+        scores={
+            (by, of): [row for pair in pairs for row in pair.scores.get((by, of), ())]
+            for by in SCORED
+            for of in SCORED
+        },
+        episodes=[
+            episode_row(prompt.condition_id, side, sample, episode)
+            for side, sample, episode, _ in played
+            if isinstance(prompt, Opening) and episode is not None
+        ],
     )
 
 
 class _Pair(NamedTuple):
     """One sample of both sides."""
 
-    answers: Mapping[str, Row]
-    scores: Mapping[tuple[str, str], Row]
+    sample: int
+    episodes: Mapping[str, Episode]
+    scores: Mapping[tuple[str, str], Sequence[Row]]
 
 
 async def _pair(
     prompt: Prompt, sample: int, engines: Engines, sampling: Sampling, on_answer: OnAnswer
 ) -> _Pair:
-    """Both answers, then every answer under both models.
+    """Both answers, then every turn of each under both models, on the conversation of the side that answered.
 
     Scoring waits for both, because they are often the same one, and an engine knows the score of what it drew itself.
     """
     sides = dict(zip(SCORED, engines, strict=True))
-    drawn = await asyncio.gather(
-        *(_complete(side, engine, prompt, sample, sampling, on_answer) for side, engine in sides.items())
+    played = await asyncio.gather(
+        *(_play(side, engine, prompt, sample, sampling, on_answer) for side, engine in sides.items())
     )
-    answers = {side: answer for side, answer in zip(SCORED, drawn, strict=True) if answer is not None}
-    keys = [(by, of) for by in SCORED for of in answers]
-    rows = await asyncio.gather(*(_score(sides[by], prompt, sample, answers[of]) for by, of in keys))
-    return _Pair(
-        {side: _completion_row(prompt, sample, sampling, answer) for side, answer in answers.items()},
-        dict(zip(keys, rows, strict=True)),
+    episodes = {side: episode for side, episode in zip(SCORED, played, strict=True) if episode is not None}
+    keys = [(by, of) for by in SCORED for of in episodes]
+    rows = await asyncio.gather(
+        *(asyncio.gather(*(_score(sides[by], turn, sample) for turn in episodes[of].turns)) for by, of in keys)
     )
+    return _Pair(sample, episodes, dict(zip(keys, rows, strict=True)))
 
 
-async def _complete(
+async def _play(
     side: str, engine: Engine, prompt: Prompt, sample: int, sampling: Sampling, on_answer: OnAnswer
-) -> Completion | None:
-    try:
-        answer = await engine.complete(prompt, sample, sampling)
-    except NotServed:
-        return None
-    on_answer(side, len(answer.token_ids))
-    return answer
+) -> Episode | None:
+    episode = await play(engine, prompt, sample, sampling)
+    if episode is not None:
+        on_answer(side, sum(len(turn.answer.token_ids) for turn in episode.turns))
+    return episode
 
 
-async def _score(engine: Engine, prompt: Prompt, sample: int, answer: Completion) -> Row:
-    if not answer.token_ids:
-        return _score_row(prompt, sample, None, reason="the answer is empty")
+async def _score(engine: Engine, turn: Turn, sample: int) -> Row:
+    if not turn.answer.token_ids:
+        return _score_row(turn.prompt, sample, None, reason="the answer is empty")
     try:
-        return _score_row(prompt, sample, await engine.score(prompt, answer.token_ids), reason=None)
+        return _score_row(turn.prompt, sample, await engine.score(turn.prompt, turn.answer.token_ids), reason=None)
     except NotServed as missing:
-        return _score_row(prompt, sample, None, reason=str(missing))
+        return _score_row(turn.prompt, sample, None, reason=str(missing))
 
 
-def _completion_row(prompt: Prompt, sample: int, sampling: Sampling, answer: Completion) -> Row:
+def _completion_row(turn: Turn, sample: int, sampling: Sampling) -> Row:
+    prompt, answer = turn.prompt, turn.answer
     return {
         "condition_id": prompt.condition_id,
         "sample": sample,
-        "seed": request_seed(prompt.condition_id, sample, sampling.seed),
+        "turn": prompt.turn,
+        "seed": request_seed(prompt.condition_id, sample, sampling.seed, prompt.turn),
         "text": answer.text,
         "content": answer.content,
         "token_ids": answer.token_ids,
         "finish_reason": answer.finish_reason,
         "parse": answer.parse,
         "calls": calls_json(answer.calls),
+        "results": results_json(turn.results),
+        "prompt_digest": prompt.digest,
+        "parse_reason": answer.parse_reason,
     }
 
 
@@ -126,7 +148,7 @@ def calls_json(calls: Sequence[ToolCall]) -> str:
 
 
 def _score_row(prompt: Prompt, sample: int, score: Score | None, *, reason: str | None) -> Row:
-    row: Row = {"condition_id": prompt.condition_id, "sample": sample, "reason": reason}
+    row: Row = {"condition_id": prompt.condition_id, "sample": sample, "turn": prompt.turn, "reason": reason}
     if score is None:
         return row | {"logprobs": None, "top_ids": None, "top_logprobs": None, "k": 0}
     return row | {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from diffbehav.collect.answers import SCORED, Answers, Row
 from diffbehav.records import SIDES
-from diffbehav.store import COMPLETIONS, SCORES, RunFolder, part_path, read_parquet, write_parquet
+from diffbehav.store import COMPLETIONS, EPISODES, SCORES, RunFolder, part_path, read_parquet, write_parquet
 
 BLOCK = 128
 """Conditions per part: the unit of resume."""
@@ -21,29 +21,33 @@ def block_count(total: int) -> int:
     return -(-total // BLOCK)
 
 
-def is_collected(folder: RunFolder, block: int) -> bool:
-    """Whether every part of `block` is there."""
-    return all(path.exists() for path in _paths(folder, block))
+def is_collected(folder: RunFolder, block: int, *, episodes: bool) -> bool:
+    """Whether every part of `block` is there, that of the `episodes` included where the run has them."""
+    paths = [*_paths(folder, block), *([part_path(folder.episodes, block)] if episodes else [])]
+    return all(path.exists() for path in paths)
 
 
 def discard(folder: RunFolder, block: int) -> None:
     """Remove what an interrupted write left, so that no part of an older pass mixes with a new one."""
-    for path in _paths(folder, block):
+    for path in (*_paths(folder, block), part_path(folder.episodes, block)):
         path.unlink(missing_ok=True)
 
 
 def count_answers(folder: RunFolder, blocks: Iterable[int]) -> dict[str, int]:
-    """Stored answers per side; IntegrityError when a part is damaged."""
+    """Stored answers per side, an episode as one; IntegrityError when a part is damaged."""
     counts: dict[str, int] = dict.fromkeys(SIDES, 0)
     for block in blocks:
-        heights = [read_parquet(path).height for path in _paths(folder, block)]
+        heights = [int((read_parquet(path)["turn"] == 0).sum()) for path in _paths(folder, block)]
         for side, height in zip(SIDES, heights, strict=False):
             counts[side] += height
     return counts
 
 
 def write_block(folder: RunFolder, block: int, answers: Sequence[Answers]) -> None:
-    """Write all parts of `block`."""
+    """Write all parts of `block`; that of the episodes first, where there are any."""
+    episodes = [row for each in answers for row in each.episodes]
+    if episodes:
+        write_parquet(part_path(folder.episodes, block), _columns(episodes, EPISODES.names), EPISODES)
     for side in SIDES:
         rows = [row for each in answers for row in each.completions.get(side, ())]
         write_parquet(part_path(folder.completions(side), block), _columns(rows, COMPLETIONS.names), COMPLETIONS)

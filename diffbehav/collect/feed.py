@@ -26,7 +26,8 @@ async def feed(
     answers = total * sampling.n
     totals = {"candidate": answers, "trusted": answers, "replicate": int(planned.replicated.sum()) * sampling.n}
     meter = Meter(totals, total=total, events=folder.events, on_progress=on_progress)
-    whole = [block for block in range(block_count(total)) if is_collected(folder, block)]
+    episodes = planned.openings is not None
+    whole = [block for block in range(block_count(total)) if is_collected(folder, block, episodes=episodes)]
     meter.resume(sum(len(block_rows(block, total)) for block in whole), count_answers(folder, whole))
     missing = sorted(set(range(block_count(total))) - set(whole))
     with _stop_on_signal() as stop:
@@ -51,7 +52,7 @@ async def _feed_blocks(
     async def one(row: int) -> Answers:
         try:
             result = await collect_condition(
-                planned.prompts[row], engines, sampling, samples=range(sampling.n),
+                planned.prompt(row), engines, sampling, samples=range(sampling.n),
                 replicated=bool(planned.replicated[row]), on_answer=meter.answered,
             )
         finally:

@@ -3,20 +3,15 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from diffbehav.collect.episodes import Openings, Renderer
 from diffbehav.errors import InputError
-from diffbehav.records import Condition, Message, Prompt, Tool
+from diffbehav.records import Condition, Prompt
 from diffbehav.store import conditions_schema, read_parquet, write_parquet
-from diffbehav.suite import Suite, conditions, draw
-
-
-class Renderer(Protocol):
-    """Turns messages and tools into token ids with the chat template."""
-
-    def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]: ...
+from diffbehav.suite import NOTHING_ASKED, Asked, Suite, conditions, draw
 
 
 class Planned(NamedTuple):
@@ -25,16 +20,25 @@ class Planned(NamedTuple):
     prompts: Sequence[Prompt]
     replicated: np.ndarray
     """bool [C]: the trusted model answers these a second time with other seeds."""
+    openings: Openings | None = None
+    """None where the models are asked for one turn."""
+
+    def prompt(self, row: int) -> Prompt:
+        """What is sent first at one condition; an Opening where an episode begins there."""
+        return self.prompts[row] if self.openings is None else self.openings.at(row, self.prompts[row])
 
 
-def plan(suite: Suite, renderer: Renderer, path: Path, *, limit: int | None, context: int) -> Planned:
+def plan(
+    suite: Suite, renderer: Renderer, path: Path, *, limit: int | None, context: int, asked: Asked = NOTHING_ASKED
+) -> Planned:
     """Draw the conditions of `suite`, render them and write them to `path`; or read them if `path` exists.
 
     Prompts are ordered by their token ids, so that neighbours share the longest prefixes. `context` is the number
-    of tokens the models can hold; InputError names the conditions that do not fit.
+    of tokens the models can hold; InputError names the conditions that do not fit. What was `asked` before is not
+    drawn again.
     """
     if not path.exists():
-        drawn = list(conditions(suite, draw(suite, limit=limit)))
+        drawn = list(conditions(suite, draw(suite, limit=limit, asked=asked)))
         ids = [renderer.prompt_ids(condition.messages, condition.tools) for condition in drawn]
         _check_fit(drawn, ids, context=context, answer=suite.sampling.max_tokens)
         order = sorted(range(len(drawn)), key=ids.__getitem__)
@@ -44,7 +48,8 @@ def plan(suite: Suite, renderer: Renderer, path: Path, *, limit: int | None, con
         Prompt(condition_id=name, ids=ids)
         for name, ids in zip(frame["condition_id"].to_list(), frame["prompt_ids"].to_list(), strict=True)
     ]
-    return Planned(prompts, _replicated(len(prompts), share=suite.replicate, seed=suite.sampling.seed))
+    chosen = replicated(len(prompts), share=suite.replicate, seed=suite.sampling.seed)
+    return Planned(prompts, chosen, None if suite.max_turns == 1 else Openings(frame, renderer))
 
 
 def _check_fit(drawn: Sequence[Condition], ids: Sequence[list[int]], *, context: int, answer: int) -> None:
@@ -67,13 +72,14 @@ def _write(drawn: Sequence[Condition], ids: Sequence[list[int]], suite: Suite, p
         **{name: [c.levels[name] for c in drawn] for name in factors},
         "messages": [json.dumps(list(c.messages), ensure_ascii=False) for c in drawn],
         "tools": [json.dumps(list(c.tools), ensure_ascii=False) for c in drawn],
+        "world": [None if c.world is None else json.dumps(c.world, ensure_ascii=False) for c in drawn],
         "prompt_tokens": [len(p) for p in ids],
         "prompt_ids": ids,
     }
     write_parquet(path, columns, conditions_schema(factors))
 
 
-def _replicated(count: int, *, share: float, seed: int) -> np.ndarray:
+def replicated(count: int, *, share: float, seed: int) -> np.ndarray:
     """A seeded choice of round(share * count) conditions."""
     chosen = np.zeros(count, bool)
     chosen[np.random.default_rng(seed).permutation(count)[: round(share * count)]] = True

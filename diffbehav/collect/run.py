@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -13,16 +13,38 @@ from typing import Any
 
 from diffbehav import __version__
 from diffbehav.collect.blocks import BLOCK
+from diffbehav.collect.exposures import add_to_ledger, asked_before, look_back, new_entry
 from diffbehav.collect.feed import feed
 from diffbehav.collect.progress import OnProgress, Progress
 from diffbehav.collect.prompts import Planned, plan
+from diffbehav.collect.rescore import Rescored, rescore
 from diffbehav.errors import InputError, IntegrityError
-from diffbehav.intake import Adapter, Model, check_adapter_fits, check_same_tokenizer, read_adapter, read_model
-from diffbehav.serve import Check, Engines, Renderer, ReplayEngine, check_engines, on_gpu, open_engine, open_engines
+from diffbehav.intake import (
+    Adapter,
+    Model,
+    check_adapter_fits,
+    check_same_tokenizer,
+    deciding_texts,
+    read_adapter,
+    read_model,
+)
+from diffbehav.serve import (
+    Check,
+    Engines,
+    Renderer,
+    ReplayEngine,
+    check_engines,
+    chosen_format,
+    on_gpu,
+    open_engine,
+    open_engines,
+)
 from diffbehav.serve.profile import engine_arguments
 from diffbehav.store import VOCABULARY, RunFolder, check_resumable, read_settings, write_parquet, write_settings
-from diffbehav.suite import Suite, load_suite
+from diffbehav.suite import Suite, fit, load_policy, load_suite
 
+RESULT_TOKENS = 1024
+"""Room for the tool results of one turn; a conversation that outgrows the context ends as unmeasured."""
 OnStage = Callable[[str], None]
 
 
@@ -38,10 +60,15 @@ class Request:
     out: Path
     limit: int | None
     tool_format: str
+    """A name of diffbehav.serve.FORMATS, or `auto`: as the chat template writes calls."""
     top_k: int
     allow_template: bool
     command: str
     """The command line that repeats this job."""
+    policy: Path | None = None
+    """Policy file that calls are judged by."""
+    ledger: Path | None = None
+    """Folder of the coverage ledger: what its runs asked is not asked again, and this run is added to it."""
 
 
 def collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress) -> Progress:
@@ -101,37 +128,52 @@ class _Models:
 async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress) -> Progress:
     folder = RunFolder(request.out)
     suite = load_suite(request.suite)
-    models = _read_models(request)
+    models = read_models(request)
+    if request.ledger is not None and models.replayed is not None:
+        raise InputError(
+            f"--ledger {request.ledger}: a run with a ledger asks conditions that no earlier run asked, and the "
+            f"replayed run {request.trusted} has no answers to those; name the live trusted model, or no ledger"
+        )
+    tokens = models.trusted or models.candidate
+    renderer = Renderer(tokens.path)
+    request = replace(request, tool_format=chosen_format(request.tool_format, renderer))
     settings = _settings(request, suite, models)
     if folder.settings.exists():
         stored = read_settings(folder)
         check_resumable(stored, settings, folder)
-        settings = stored
+        settings = stored | judged_by(request.policy, settings, on_stage=on_stage)
     else:
+        settings |= judged_by(request.policy, settings, on_stage=on_stage)
         write_settings(folder, settings)
     on_stage(f"rendering the conditions of suite {suite.id}@{suite.version}")
-    tokens = models.trusted or models.candidate
-    renderer = Renderer(tokens.path)
-    context = min(tokens.context_length, models.candidate.context_length)
-    planned = plan(suite, renderer, folder.conditions, limit=request.limit, context=context)
+    context = context_of(models)
+    settings |= look_back(folder, settings)
+    write_settings(folder, settings)
+    asked = asked_before(folder, settings)
+    planned = plan(suite, renderer, folder.conditions, limit=request.limit, context=context, asked=asked)
     _write_vocabulary(folder, renderer)
     on_stage(f"starting the engines for {len(planned.prompts):,} conditions")
     started = time.monotonic()
-    engines = await _open(request, models, planned, suite)
+    engines = await open_sides(request, models, planned, suite)
     try:
         on_stage(f"engines ready after {time.monotonic() - started:.0f} s; checking them")
-        checks = await _checked(engines, planned, suite, models)
+        checks = await checked(engines, planned, suite, models)
         settings |= _measured(settings, checks) | {"engine": _arguments(request, models, planned, suite)}
         write_settings(folder, settings)
         started = time.monotonic()
         last = await feed(folder, planned, engines, suite.sampling, on_progress=on_progress)
+        on_stage("scoring some answers again, for the numeric floor")
+        settings |= _floored(settings, await rescore(folder, planned.prompts, engines))
+        write_settings(folder, settings)
     finally:
         await engines.close()
     write_settings(folder, read_settings(folder) | {"collected": _summary(last, time.monotonic() - started)})
+    add_to_ledger(folder, settings)
     return last
 
 
-def _read_models(request: Request) -> _Models:
+def read_models(request: Request) -> _Models:
+    """The two sides as files, checked for what would keep them from being compared."""
     replayed = RunFolder(request.trusted) if (request.trusted / "run.json").is_file() else None
     candidate = read_model(request.candidate)
     adapter = None if request.candidate_adapter is None else read_adapter(request.candidate_adapter)
@@ -145,6 +187,11 @@ def _read_models(request: Request) -> _Models:
     return _Models(candidate=candidate, adapter=adapter, trusted=trusted, replayed=replayed)
 
 
+def context_of(models: _Models) -> int:
+    """Tokens that both models can hold."""
+    return min((models.trusted or models.candidate).context_length, models.candidate.context_length)
+
+
 def _check_replayable(candidate: Model, replayed: RunFolder) -> None:
     stored = read_settings(replayed)["sides"]["trusted"]
     for key, value in (("tokenizer", candidate.tokenizer_digest), ("template", candidate.template_digest)):
@@ -153,6 +200,18 @@ def _check_replayable(candidate: Model, replayed: RunFolder) -> None:
                 f"{replayed.path}: its trusted model had another {key} (digest {stored[key][:12]}) than "
                 f"{candidate.path} ({value[:12]}); their answers cannot be compared token by token"
             )
+
+
+def judged_by(policy: Path | None, settings: Mapping[str, Any], *, on_stage: OnStage) -> dict[str, Any]:
+    """The keys of run.json that say by which policy calls are judged; none where `policy` is None."""
+    if policy is None:
+        return {}
+    loaded = load_policy(policy)
+    tools = [tool["function"]["name"] for tool in settings["suite"]["tools"]]
+    remarks = fit(loaded, tools=tools, factors=[factor["name"] for factor in settings["factors"]])
+    for remark in remarks:
+        on_stage(remark)
+    return {"policy": loaded.resolved(), "policy_digest": loaded.digest, "policy_remarks": remarks}
 
 
 def described_factors(suite: Suite) -> list[dict[str, Any]]:
@@ -164,21 +223,27 @@ def described_factors(suite: Suite) -> list[dict[str, Any]]:
 
 
 def _settings(request: Request, suite: Suite, models: _Models) -> dict[str, Any]:
+    run_id = request.out.resolve().name
+    ledger = None if request.ledger is None else str(request.ledger.resolve())
     return {
-        "run_id": request.out.resolve().name,
+        "run_id": run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": __version__,
         "suite": suite.resolved(),
+        "suite_file": str(request.suite),
         "suite_digest": suite.digest,
         "factors": described_factors(suite),
         "sampling": asdict(suite.sampling),
         "sides": _described(models),
+        "texts": _texts(models),
         "limit": request.limit,
         "top_k": request.top_k,
         "block": BLOCK,
         "tool_format": request.tool_format,
         "versions": _versions(),
         "command": request.command,
+        "ledger": ledger,
+        "ledger_entry": None if ledger is None else new_entry(run_id),
     }
 
 
@@ -191,6 +256,16 @@ def _described(models: _Models) -> dict[str, Any]:
     assert models.replayed is not None
     stored = read_settings(models.replayed)
     return {"candidate": candidate, "trusted": stored["sides"]["trusted"] | {"replayed": stored["run_id"]}}
+
+
+def _texts(models: _Models) -> dict[str, Any]:
+    """What decides how a chat becomes tokens, in words, so that two sides can be compared line by line."""
+    if models.replayed is None:
+        assert models.trusted is not None
+        trusted = deciding_texts(models.trusted)
+    else:
+        trusted = read_settings(models.replayed).get("texts", {}).get("trusted", {})
+    return {"candidate": deciding_texts(models.candidate), "trusted": trusted}
 
 
 def _model(model: Model) -> dict[str, Any]:
@@ -223,7 +298,7 @@ def _write_vocabulary(folder: RunFolder, renderer: Renderer) -> None:
 def _arguments(request: Request, models: _Models, planned: Planned, suite: Suite) -> dict[str, Any]:
     """What vLLM was started with, for the record; the model is named elsewhere."""
     adapter = None if models.adapter is None else models.adapter.path
-    length = _longest(planned, suite)
+    length = _longest(planned, suite, models)
     sides = 1 if models.replayed is not None or adapter is not None else 2
     arguments = engine_arguments(
         models.candidate.path, adapter=adapter, max_model_len=length, top_k=request.top_k, engines=sides, gpu=on_gpu()
@@ -231,13 +306,19 @@ def _arguments(request: Request, models: _Models, planned: Planned, suite: Suite
     return {name: value for name, value in arguments.items() if name != "model"}
 
 
-def _longest(planned: Planned, suite: Suite) -> int:
-    """Tokens that the longest request needs, the one that scoring generates included."""
-    return max(len(prompt.ids) for prompt in planned.prompts) + suite.sampling.max_tokens + 1
+def _longest(planned: Planned, suite: Suite, models: _Models) -> int:
+    """Tokens that the longest request needs, the one that scoring generates included.
+
+    In an episode each further turn adds an answer and tool results, whose length is not known beforehand.
+    """
+    later = (suite.max_turns - 1) * (suite.sampling.max_tokens + RESULT_TOKENS)
+    longest = max(len(prompt.ids) for prompt in planned.prompts) + suite.sampling.max_tokens + 1 + later
+    return min(longest, models.candidate.context_length, (models.trusted or models.candidate).context_length)
 
 
-async def _open(request: Request, models: _Models, planned: Planned, suite: Suite) -> Engines:
-    longest = _longest(planned, suite)
+async def open_sides(request: Request, models: _Models, planned: Planned, suite: Suite) -> Engines:
+    """Serve what the planned conditions need; the trusted side may be replayed."""
+    longest = _longest(planned, suite, models)
     adapter = None if models.adapter is None else models.adapter.path
     options: dict[str, Any] = {"max_model_len": longest, "top_k": request.top_k, "tool_format": request.tool_format}
     if models.replayed is not None:
@@ -247,7 +328,8 @@ async def _open(request: Request, models: _Models, planned: Planned, suite: Suit
     return await open_engines(models.candidate.path, adapter, models.trusted.path, **options)
 
 
-async def _checked(engines: Engines, planned: Planned, suite: Suite, models: _Models) -> list[Check]:
+async def checked(engines: Engines, planned: Planned, suite: Suite, models: _Models) -> list[Check]:
+    """The self-checks of live engines; IntegrityError where one fails."""
     checks = await check_engines(
         engines.candidate, engines.trusted, planned.prompts, suite.sampling, adapter=models.adapter is not None
     )
@@ -266,6 +348,19 @@ def _measured(settings: Mapping[str, Any], checks: list[Check]) -> dict[str, Any
         "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks],
         "numeric_floor": max(floor, settings.get("numeric_floor", 0.0)),
         "processors": os.cpu_count(),
+    }
+
+
+def _floored(settings: Mapping[str, Any], again: Rescored) -> dict[str, Any]:
+    if not again.tokens:
+        return {}
+    detail = (
+        f"{again.tokens:,} tokens of {again.conditions:,} conditions scored again: "
+        f"99 % moved by at most {again.floor:.2g} nats"
+    )
+    return {
+        "checks": [*settings["checks"], {"name": "stored scores repeat", "passed": True, "detail": detail}],
+        "numeric_floor": max(settings["numeric_floor"], again.floor),
     }
 
 

@@ -1,8 +1,10 @@
 """From values per sample to one row per condition and distance, a value or a reason."""
 
+from collections.abc import Iterable
+
 import polars as pl
 
-from diffbehav.compare.distances import DISTANCES
+from diffbehav.compare.distances import DISTANCES, WORLD_DISTANCES
 from diffbehav.distance.measured import Measured
 
 NOT_COLLECTED = "not collected yet"
@@ -15,13 +17,13 @@ def divergences(keys: pl.DataFrame, values: dict[str, Measured]) -> pl.DataFrame
     A condition whose samples are all missing has the reason of its first sample.
     """
     return pl.concat(
-        _one(name, keys, measured, DISTANCES[name].aggregate) for name, measured in values.items()
+        _one(name, keys, measured, (DISTANCES | WORLD_DISTANCES)[name].aggregate) for name, measured in values.items()
     )
 
 
-def uncollected(conditions: pl.Series) -> pl.DataFrame:
+def uncollected(conditions: pl.Series, *, distances: Iterable[str]) -> pl.DataFrame:
     """Rows of `divergences` for conditions that have no answers yet."""
-    names = pl.DataFrame({"distance": list(DISTANCES)})
+    names = pl.DataFrame({"distance": list(distances)})
     return (
         pl.DataFrame({"condition_id": conditions})
         .join(names, how="cross")

@@ -1,25 +1,37 @@
 """A run folder to its run.duckdb: measured, screened, scanned for rules, with the evidence for each."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from diffbehav.compare.aggregate import divergences, uncollected
-from diffbehav.compare.distances import DISTANCES
+from diffbehav.compare.asked import read_asked, tool_names
+from diffbehav.compare.code_findings import code_findings
+from diffbehav.compare.coverage import count_hits, fill_coverage
+from diffbehav.compare.distances import DISTANCES, WORLD_DISTANCES, Distance
+from diffbehav.compare.effects import Effects, effects, joined
 from diffbehav.compare.likelihoods import on_candidate_answers, on_trusted_answers
 from diffbehav.compare.load import Batch, batches, blocks_of
 from diffbehav.compare.outputs import outputs
+from diffbehav.compare.policed import policed, policy_of
 from diffbehav.compare.positions import positions
 from diffbehav.compare.rules import INTERVAL_LEVEL, Ruled, find_rules
 from diffbehav.compare.screen import CHANNELS, screen
 from diffbehav.compare.searched import Searched, read_search
+from diffbehav.compare.sensitivity import read_sensitivity
+from diffbehav.compare.sentinels import sentinel_rows
+from diffbehav.compare.severity import Severity, severity
+from diffbehav.compare.slices import fill_slices
+from diffbehav.compare.turns import episode_keys, whole_answers
 from diffbehav.compare.verdict import verdict
+from diffbehav.compare.worlds import ended_worlds
+from diffbehav.policy import Policy
 from diffbehav.store import Builder, RunFolder, building, read_parquet, read_settings
 
-KEPT = ("call_distance", "text_differs")
+KEPT = ("call_distance", "code_finding_excess", "text_differs")
 """Distances beside the channels that say what kind of difference a rule is."""
 
 
@@ -30,16 +42,24 @@ def compare(run: Path) -> None:
     factors = settings["factors"]
     names = [factor["name"] for factor in factors]
     conditions = read_parquet(folder.conditions).drop("prompt_ids")
+    policy = policy_of(settings, folder)
     with building(folder.database, names) as builder:
         _append_grid(builder, conditions, factors)
-        measured, trusted = _append_measured(builder, folder, conditions, settings)
+        measured, trusted, differing = _append_measured(builder, folder, conditions, settings, policy)
         scores = screen(conditions, measured)
         builder.append("screen", scores)
         searched = read_search(folder, interval_level=INTERVAL_LEVEL)
-        ruled = find_rules(_facts(conditions, scores, measured, trusted), factors, searched)
+        facts = _facts(conditions, scores, measured, trusted)
+        assess = _assessing(folder, settings, conditions, names, differing, policy)
+        ruled = find_rules(facts, factors, searched, assess=assess, suite_id=settings["suite"]["id"])
         builder.append("findings", ruled.findings)
+        builder.append("sentinels", sentinel_rows(searched))
         _append_positions(builder, folder, conditions, ruled, settings["block"])
-        builder.append("run", _run_rows(settings, scores, ruled, searched))
+        fill_slices(builder, names, threshold=ruled.threshold)
+        hits = count_hits(facts, threshold=ruled.threshold, searched=searched)
+        coverage = fill_coverage(builder, folder, settings, conditions, scores, hits=hits)
+        known = settings | coverage | {"sensitivity": read_sensitivity(folder, searched)}
+        builder.append("run", _run_rows(known, scores, ruled, searched))
 
 
 def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> None:
@@ -64,40 +84,74 @@ def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[M
 
 
 def _append_measured(
-    builder: Builder, folder: RunFolder, conditions: pl.DataFrame, settings: Mapping[str, Any]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Fill completions, divergences, spans and argument_changes a batch at a time.
+    builder: Builder, folder: RunFolder, conditions: pl.DataFrame, settings: Mapping[str, Any], policy: Policy | None
+) -> tuple[pl.DataFrame, pl.DataFrame, Effects]:
+    """Fill completions, divergences, spans, argument_changes, the code tables and those of episodes, batch by batch.
 
-    Returns the divergences that rules are made of, and condition_id with the trusted text of sample 0.
+    Returns the divergences that rules are made of, condition_id with the trusted text of sample 0, and what severities
+    are derived from.
     """
-    kept, texts, collected = [], [], []
+    kept, texts, collected, differing = [], [], [], []
+    tools = tool_names(settings, policy)
     for batch in batches(folder, conditions.height, settings["block"]):
-        rows, spans, changes = _measure(batch, floor=settings["numeric_floor"])
+        rows, spans, changes = _measure(batch, conditions, policy, floor=settings["numeric_floor"])
+        answers = whole_answers(batch.completions)
+        judged = policed(answers, conditions, policy)
+        coded = code_findings(batch.completions)
+        rows = pl.concat([rows, *(divergences(each.keys, each.values) for each in (coded, judged))])
+        if batch.episodes is not None:
+            ended = ended_worlds(batch.episodes)
+            builder.append("episodes", batch.episodes)
+            builder.append("world_changes", ended.changes)
+            rows = pl.concat([rows, divergences(ended.keys, {"state_distance": ended.distance})])
         builder.append("completions", batch.completions)
         builder.append("divergences", rows)
+        builder.append("code_blocks", coded.blocks)
+        builder.append("code_findings", coded.findings)
         builder.append("spans", spans)
         builder.append("argument_changes", changes)
+        builder.append("violations", judged.violations)
+        differing.append(
+            effects(divergences=rows, changes=changes, violations=judged.violations, answers=answers, policy=policy,
+                    tools=tools)
+        )  # fmt: skip
         kept.append(rows.filter(pl.col("distance").is_in([*CHANNELS, *KEPT])))
-        first = (pl.col("side") == "trusted") & (pl.col("sample") == 0)
+        first = (pl.col("side") == "trusted") & (pl.col("sample") == 0) & (pl.col("turn") == 0)
         texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
         collected.append(rows.select("condition_id").unique())
     missing = conditions.join(pl.concat(collected), on="condition_id", how="anti")
-    builder.append("divergences", uncollected(missing["condition_id"]))
-    return pl.concat(kept), pl.concat(texts)
+    builder.append("divergences", uncollected(missing["condition_id"], distances=distances_of(settings)))
+    return pl.concat(kept), pl.concat(texts), joined(differing)
 
 
-def _measure(batch: Batch, *, floor: float) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def _measure(
+    batch: Batch, conditions: pl.DataFrame, policy: Policy | None, *, floor: float
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     on_candidate, spans = on_candidate_answers(batch.on_candidate, floor=floor)
-    compared = outputs(batch.completions)
+    compared = outputs(whole_answers(batch.completions), conditions, policy)
     rows = pl.concat(
         [
-            divergences(batch.on_candidate, on_candidate),
-            divergences(batch.on_trusted, on_trusted_answers(batch.on_trusted, floor=floor)),
+            divergences(episode_keys(batch.on_candidate), on_candidate),
+            divergences(episode_keys(batch.on_trusted), on_trusted_answers(batch.on_trusted, floor=floor)),
             divergences(compared.keys, compared.values),
         ]
     )
-    best = spans.sort("score", descending=True).group_by("condition_id", maintain_order=True).first()
+    order = [True, False, False]
+    best = spans.sort("score", "sample", "turn", descending=order).group_by("condition_id", maintain_order=True).first()
     return rows, best.drop("score"), compared.changes
+
+
+def _assessing(
+    folder: RunFolder, settings: Mapping[str, Any], conditions: pl.DataFrame, names: Sequence[str], differing: Effects,
+    policy: Policy | None,
+) -> Callable[[Mapping[str, Sequence[str]]], Severity]:
+    """The severity of a rule, from the answers of the screen and those that a search asked for."""
+    known = conditions.select("condition_id", "task", *names)
+    asked = read_asked(folder, settings, policy)
+    if asked is not None:
+        known = pl.concat([known, asked.conditions.select(known.columns)]).unique("condition_id", maintain_order=True)
+        differing = joined([differing, asked.effects])
+    return lambda rule: severity(rule, known, differing, has_policy=policy is not None)
 
 
 def _facts(
@@ -106,7 +160,7 @@ def _facts(
     """A row per condition with what rules are found and explained by."""
     kinds = measured.filter(pl.col("distance").is_in(KEPT)).pivot("distance", index="condition_id", values="value")
     return (
-        conditions.drop("messages", "tools")
+        conditions.drop("messages", "tools", "world")
         .join(scores.select("condition_id", "score"), on="condition_id", how="left")
         .join(kinds, on="condition_id", how="left")
         .join(trusted, on="condition_id", how="left")
@@ -134,14 +188,21 @@ def _run_rows(
         conditions=scores.height,
         unscored=scores["score"].null_count(),
     )
+    silent = said.word == "NO_DIVERGENCE_FOUND"
     facts = {
         **settings,
         "verdict": said.word,
-        "verdict_reasons": list(said.reasons),
+        "verdict_reasons": [*said.reasons, *([settings["sensitivity"]["sentence"]] if silent else [])],
         "threshold": ruled.threshold,
         "strongest_candidate": ruled.strongest,
-        "distances": {name: distance.meaning for name, distance in DISTANCES.items()},
+        "search": None if searched is None else searched.facts(),
+        "distances": {name: distance.meaning for name, distance in distances_of(settings).items()},
     }
     return pl.DataFrame(
         {"key": list(facts), "value": [json.dumps(value, ensure_ascii=False) for value in facts.values()]}
     )
+
+
+def distances_of(settings: Mapping[str, Any]) -> Mapping[str, Distance]:
+    """The distances that a run with these settings has."""
+    return DISTANCES if settings["suite"]["world"] is None else DISTANCES | WORLD_DISTANCES

@@ -7,6 +7,7 @@ import polars as pl
 
 from diffbehav.compare.distances import FIRST_DIVERGENCE_NATS
 from diffbehav.compare.ragged import flat
+from diffbehav.compare.turns import over_turns
 from diffbehav.distance import likelihood, topk
 from diffbehav.distance.measured import Measured
 from diffbehav.errors import IntegrityError
@@ -26,7 +27,10 @@ class Ragged(NamedTuple):
 
 
 def on_candidate_answers(frame: pl.DataFrame, *, floor: float) -> tuple[Values, pl.DataFrame]:
-    """Distances per candidate answer, and the span of each scan. `floor`: numeric noise of a log-probability, nats."""
+    """Distances per episode of the candidate, in the order of `episode_keys(frame)`, and the span of each turn's scan.
+
+    `floor`: numeric noise of a log-probability, nats.
+    """
     scored = ragged(frame)
     own, other = scored.candidate.chosen_logprobs_M, scored.trusted.chosen_logprobs_M
     ratios: dict[str, Any] = {"offsets_N1": scored.offsets_N1, "floor": floor}
@@ -44,16 +48,15 @@ def on_candidate_answers(frame: pl.DataFrame, *, floor: float) -> tuple[Values, 
         "tv_max_upper": topk.tv_max_upper(bounds, **at),
         "first_divergent_token": topk.first_divergent_token(bounds, **at, tau=FIRST_DIVERGENCE_NATS),
     }
-    spans = frame[scored.rows_N.tolist()].select("condition_id", "sample").with_columns(
+    spans = frame[scored.rows_N.tolist()].select("condition_id", "sample", "turn").with_columns(
         score=pl.Series(scan.score_N), first_token=pl.Series(scan.first_N), last_token=pl.Series(scan.last_N)
     )
-    return {name: _over_all(each, frame, scored) for name, each in values.items()}, spans.filter(
-        pl.col("score").is_not_nan()
-    )
+    per_episode = {name: over_turns(name, _over_all(each, frame, scored), frame) for name, each in values.items()}
+    return per_episode, spans.filter(pl.col("score").is_not_nan())
 
 
 def on_trusted_answers(frame: pl.DataFrame, *, floor: float) -> Values:
-    """Teacher-forced distances per trusted answer."""
+    """Teacher-forced distances per episode of the trusted model, in the order of `episode_keys(frame)`."""
     scored = ragged(frame)
     bounds = topk.token_bounds(scored.candidate, scored.trusted, chosen_M=scored.tokens_M)
     drop = likelihood.drop(
@@ -64,7 +67,7 @@ def on_trusted_answers(frame: pl.DataFrame, *, floor: float) -> Values:
         "tf_jsd_max_lower": topk.jsd_max_lower(bounds, offsets_N1=scored.offsets_N1),
         "tf_jsd_max_upper": topk.jsd_max_upper(bounds, offsets_N1=scored.offsets_N1),
     }
-    return {name: _over_all(each, frame, scored) for name, each in values.items()}
+    return {name: over_turns(name, _over_all(each, frame, scored), frame) for name, each in values.items()}
 
 
 def ragged(frame: pl.DataFrame) -> Ragged:

@@ -11,6 +11,8 @@ from diffbehav.store import RunFolder, part_path, read_parquet
 
 BLOCKS_PER_BATCH = 16
 SCORED = ("candidate", "trusted")
+KEY = ["condition_id", "sample", "turn"]
+"""What names an answer of one side."""
 
 
 class Batch(NamedTuple):
@@ -19,10 +21,12 @@ class Batch(NamedTuple):
     completions: pl.DataFrame
     """Columns of the parts and `side`."""
     on_candidate: pl.DataFrame
-    """A row per candidate answer: condition_id, sample, token_ids, and logprobs, top_ids, top_logprobs, reason of
-    both scorers with the suffixes _candidate and _trusted."""
+    """A row per candidate answer, sorted: condition_id, sample, turn, token_ids, and logprobs, top_ids, top_logprobs,
+    reason of both scorers with the suffixes _candidate and _trusted."""
     on_trusted: pl.DataFrame
     """The same for the trusted answers."""
+    episodes: pl.DataFrame | None
+    """Columns of the parts; None where the models were asked for one turn."""
 
 
 def batches(folder: RunFolder, conditions: int, block: int) -> Iterator[Batch]:
@@ -41,18 +45,20 @@ def blocks_of(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Batch]:
             _read(folder, folder.completions(side), chosen).with_columns(side=pl.lit(side))
             for side in ("candidate", "trusted", "replicate")
         )
-        yield Batch(completions, *(_aligned(folder, side, chosen, completions) for side in SCORED))
+        candidate, trusted = (_aligned(folder, side, chosen, completions) for side in SCORED)
+        episodes = _read(folder, folder.episodes, chosen) if folder.episodes.is_dir() else None
+        yield Batch(completions, candidate, trusted, episodes)
 
 
 def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: pl.DataFrame) -> pl.DataFrame:
-    answers = completions.filter(pl.col("side") == side).select("condition_id", "sample", "token_ids")
+    answers = completions.filter(pl.col("side") == side).select(*KEY, "token_ids")
     for scored_by in SCORED:
         scores = _read(folder, folder.scores(scored_by, side), numbers)
         renamed = {
-            name: f"{name}_{scored_by}" for name in scores.columns if name not in ("condition_id", "sample")
+            name: f"{name}_{scored_by}" for name in scores.columns if name not in KEY
         }
-        answers = answers.join(scores.rename(renamed), on=["condition_id", "sample"], how="left", validate="1:1")
-    return answers.sort("condition_id", "sample")
+        answers = answers.join(scores.rename(renamed), on=KEY, how="left", validate="1:1")
+    return answers.sort(KEY)
 
 
 def _read(folder: RunFolder, parts: Path, numbers: Sequence[int]) -> pl.DataFrame:

@@ -5,13 +5,19 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from diffbehav.compare.call_samples import call_samples
 from diffbehav.compare.ragged import flat
-from diffbehav.distance.calls import CallChange, call_distances
+from diffbehav.distance.calls import Turns, call_distances, comparing
+from diffbehav.distance.content import content_change
 from diffbehav.distance.measured import Measured
+from diffbehav.distance.said_did import cover_story, said_did
 from diffbehav.distance.text import text_differs, token_edit
+from diffbehav.distance.turns import CallChange
+from diffbehav.policy import Policy
 
 NO_ANSWER = "one of the two sides has no answer"
 NO_REPLICATE = "the replicate did not answer this condition"
+UNPARSED = "a tool call could not be parsed"
 SEVERITY = 1.0
 """Weight of every tool: without a policy nothing says which calls matter more."""
 CHANGES = {
@@ -30,37 +36,74 @@ class Outputs(NamedTuple):
     """Rows of argument_changes."""
 
 
-def outputs(completions: pl.DataFrame) -> Outputs:
-    """Compare the candidate's answers with the trusted ones; `completions` has the columns of the parts and `side`."""
-    aligned = _aligned(completions)
+def outputs(completions: pl.DataFrame, conditions: pl.DataFrame, policy: Policy | None) -> Outputs:
+    """Compare the candidate's answers with the trusted ones; `completions` has the columns of the parts and `side`.
+
+    `conditions` says which tools were offered, as condition_id and JSON, the policy how much the calls of a tool weigh.
+    """
+    aligned = _aligned(completions).join(conditions.select("condition_id", "tools"), on="condition_id", how="left")
     with_trusted = aligned["text_trusted"].is_not_null()
     both = aligned.filter(with_trusted)
-    calls = call_distances(
-        both["calls"].to_list(), both["calls_trusted"].to_list(), severities={}, default_severity=SEVERITY
+    compare = comparing(
+        severities={} if policy is None else {tool: rule.severity for tool, rule in policy.tools.items()},
+        default_severity=SEVERITY if policy is None else policy.default_severity,
     )
+    sides = _turns(both, ""), _turns(both, "_trusted")
+    calls = call_distances(*sides, tools_N=both["tools"].to_list(), compare=compare)
     edit = _token_edit(both, "token_ids", "token_ids_trusted")
     measured = {
         "text_differs": text_differs(both["text"].to_numpy(), both["text_trusted"].to_numpy()),
         "token_edit": edit,
-        "call_distance": calls.distance_N,
-        "extra_calls": calls.extra_N,
-        "missing_calls": calls.missing_N,
+        "call_distance": calls.distance,
+        "call_order_distance": calls.order,
+        "extra_calls": calls.extra,
+        "missing_calls": calls.missing,
         "parse_failure_excess": _failed(both["parse"]) - _failed(both["parse_trusted"]),
+        **call_samples(both, *sides, calls, compare=compare),
     }
     values = {name: _spread(value, with_trusted, otherwise=NO_ANSWER) for name, value in measured.items()}
     values["token_edit_excess"] = _excess(aligned, edit, with_trusted)
+    of_parsed = [column[_parsed(both).to_numpy()] for column in calls.distance]
+    values |= _told(aligned, Measured(*of_parsed), with_trusted)
     return Outputs(aligned.select("condition_id", "sample"), values, _changes(both, calls.changes_N))
 
 
 def _aligned(completions: pl.DataFrame) -> pl.DataFrame:
     """One row per candidate answer with the other sides' answers of the same condition and sample beside it."""
     key = ["condition_id", "sample"]
-    columns = [*key, "text", "token_ids", "calls", "parse"]
+    columns = [*key, "text", "content", "token_ids", "calls", "parse"]
     of = {side: completions.filter(pl.col("side") == side).select(columns) for side in ("trusted", "replicate")}
     candidate = completions.filter(pl.col("side") == "candidate").select(columns)
     return candidate.join(of["trusted"], on=key, how="left", suffix="_trusted").join(
         of["replicate"], on=key, how="left", suffix="_replicate"
     )
+
+
+def _told(aligned: pl.DataFrame, call_distance: Measured, with_trusted: pl.Series) -> dict[str, Measured]:
+    """What the texts beside the calls say; `call_distance` is that of the answers whose calls could be parsed."""
+    content, trusted = (aligned.filter(with_trusted)[name].to_numpy() for name in ("content", "content_trusted"))
+    told = {"content_change": _spread(content_change(content, trusted), with_trusted, otherwise=NO_ANSWER)}
+    present = with_trusted & _parsed(aligned).fill_null(False)
+    known = aligned.filter(present)
+    texts = known["content"].to_numpy(), known["content_trusted"].to_numpy()
+    of_calls: dict[str, np.ndarray | Measured] = {
+        "said_did": said_did(*texts, known["calls"].to_list(), known["calls_trusted"].to_list()),
+        "cover_story": Measured(cover_story(*texts, call_distance.value_N), call_distance.reason_N),
+    }
+    for name, value in of_calls.items():
+        measured = _spread(value, present, otherwise=UNPARSED)
+        measured.reason_N[~with_trusted.to_numpy()] = NO_ANSWER
+        told[name] = measured
+    return told
+
+
+def _parsed(frame: pl.DataFrame) -> pl.Series:
+    return (frame["parse"] != "failed") & (frame["parse_trusted"] != "failed")
+
+
+def _turns(frame: pl.DataFrame, side: str) -> Turns:
+    broken = pl.when(pl.col(f"parse{side}") == "failed").then(pl.col(f"text{side}"))
+    return Turns(frame[f"calls{side}"].to_list(), frame.select(broken).to_series().to_list())
 
 
 def _excess(aligned: pl.DataFrame, edit: np.ndarray, with_trusted: pl.Series) -> Measured:
@@ -81,11 +124,11 @@ def _failed(parse: pl.Series) -> np.ndarray:
     return (parse == "failed").to_numpy().astype(float)
 
 
-def _spread(values: np.ndarray, present: pl.Series, *, otherwise: str) -> Measured:
+def _spread(values: np.ndarray | Measured, present: pl.Series, *, otherwise: str) -> Measured:
     """Values of the rows where `present`; the other rows are missing with the reason `otherwise`."""
     where = present.to_numpy()
     value, reason = np.full(len(where), np.nan), np.full(len(where), otherwise, dtype=object)
-    value[where], reason[where] = values, ""
+    value[where], reason[where] = values if isinstance(values, Measured) else (values, "")
     return Measured(value, reason)
 
 

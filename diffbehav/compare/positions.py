@@ -13,7 +13,7 @@ def positions(answers: pl.DataFrame, *, answered_by: str, vocabulary: pl.DataFra
     bounds = topk.token_bounds(scored.candidate, scored.trusted, chosen_M=scored.tokens_M)
     lengths = np.diff(scored.offsets_N1)
     rows = np.repeat(scored.rows_N, lengths)
-    keys = answers.select("condition_id", "sample")[rows.tolist()]
+    keys = answers.select("condition_id", "sample", "turn")[rows.tolist()]
     return (
         keys.with_columns(
             answered_by=pl.lit(answered_by),

@@ -1,20 +1,25 @@
 """The rules of a run, best first, each with its rates, its kind and its minimal pair."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from diffbehav.compare.code_findings import DISTANCE as EXCESS
+from diffbehav.compare.fingerprint import fingerprint
 from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
 from diffbehav.compare.searched import Searched, Tested
+from diffbehav.compare.severity import WORDS, Severity
 from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
 
 Rule = Mapping[str, Sequence[str]]
 """Factor -> the levels inside."""
 MOST_RULES = 20
+STATUSES = ("CONFIRMED", "INCONCLUSIVE", "NOT CONFIRMED", "NOT TESTED")
+"""In the order of the findings."""
 FAMILY_LEVEL = 0.05
 """A rule is listed when its tail, times the number of rules of its shape, is below this."""
 TOLERANCE = 0.05
@@ -27,7 +32,8 @@ FINDINGS = {
     "score": pl.Float64, "effect": pl.Float64, "effect_low": pl.Float64, "effect_high": pl.Float64,
     "rate_inside": pl.Float64, "rate_inside_low": pl.Float64, "rate_inside_high": pl.Float64,
     "rate_outside": pl.Float64, "n": pl.Int32, "n_flagged": pl.Int32, "pair_inside": pl.String,
-    "pair_outside": pl.String, "pair_factor": pl.String, "pair_reason": pl.String,
+    "pair_outside": pl.String, "pair_factor": pl.String, "pair_reason": pl.String, "flagged_by": pl.String,
+    "severity": pl.String, "severity_reason": pl.String, "fingerprint": pl.String,
 }  # fmt: skip
 
 
@@ -42,16 +48,19 @@ class Ruled(NamedTuple):
     """Rule, score and effect of the best candidate of the scan, listed or not; None where the scan proposed nothing."""
 
 
-def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], searched: Searched | None) -> Ruled:
+def find_rules(
+    facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], searched: Searched | None,
+    *, assess: Callable[[Rule], Severity], suite_id: str,
+) -> Ruled:
     """The rules that a search tested, then those of a scan of all levels and level pairs that none of them explains.
 
-    `facts` has a row per condition: condition_id, task, every factor, score, call_distance, text_differs,
-    trusted_text. `factors` are those of run.json: name, source, levels. A search that had nothing left to ask has
-    followed up the scan, so nothing of the scan is left to list.
+    A second scan looks for rules under which only the rate of static findings in the code is higher; a search does not
+    follow those up. `facts` has a row per condition: condition_id, task, every factor, score, call_distance,
+    code_finding_excess, text_differs, trusted_text. `factors` are those of run.json: name, source, levels. A search
+    that had nothing left to ask has followed up the first scan, so nothing of that is left to list. Findings are in the
+    order of status, severity (as `assess` says) and score.
     """
     score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
-    if np.isnan(score).all():
-        return Ruled(pl.DataFrame(schema=FINDINGS), None, None)
     tested = [] if searched is None else sorted(searched.tested, key=_order)
     confirmed = [each.levels for each in tested if each.status == "CONFIRMED"]
     score[facts.select(_any_holds(confirmed)).to_series().to_numpy()] = np.nan
@@ -61,8 +70,16 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], search
     if searched is not None and searched.exhausted:
         scanned = []
     rows = [_tested_row(each, facts, factors) for each in tested]
-    rows += [_scanned_row(each, facts, factors) for each in scanned]
-    ranked = [{"finding_id": f"F{rank:03d}", "rank": rank, **row} for rank, row in enumerate(rows, start=1)]
+    of_code = _code_rows(facts, factors, confirmed)
+    coded = _any_holds([json.loads(row["rule"]) for row in of_code])
+    found = [_scanned_row(each, facts, factors) for each in scanned if not _is_shadow(each, coded, facts, factors)]
+    found += of_code
+    inside = [*known, *(json.loads(row["rule"]) for row in found)]
+    marked = [
+        {**row, "fingerprint": fingerprint(suite_id, row["kind"], levels)}
+        for row, levels in zip([*rows, *found], inside, strict=True)
+    ]
+    ranked = _ranked(marked, [assess(levels) for levels in inside])
     explained = _any_holds([*confirmed, *(_named(rule, factors) for rule in scanned)])
     unexplained = facts.filter(~explained)["score"].drop_nulls().to_numpy()
     threshold = float(np.quantile(unexplained, FLAG_QUANTILE, method="lower")) if len(unexplained) else None
@@ -70,7 +87,18 @@ def find_rules(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], search
 
 
 def _order(tested: Tested) -> tuple[int, float]:
-    return ("CONFIRMED", "INCONCLUSIVE", "NOT CONFIRMED").index(tested.status), -tested.score
+    return STATUSES.index(tested.status), -tested.score
+
+
+def _ranked(rows: Sequence[Mapping[str, Any]], severities: Sequence[Severity]) -> list[dict[str, Any]]:
+    """The rows with their severity, in order and numbered."""
+    words = [*WORDS, None]
+    assessed = [
+        {**row, "severity": severity.word, "severity_reason": severity.reason}
+        for row, severity in zip(rows, severities, strict=True)
+    ]
+    assessed.sort(key=lambda row: (STATUSES.index(row["status"]), words.index(row["severity"]), -row["score"]))
+    return [{"finding_id": f"F{rank:03d}", "rank": rank, **row} for rank, row in enumerate(assessed, start=1)]
 
 
 def _scanned(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: np.ndarray) -> list[RuleEffect]:
@@ -83,6 +111,33 @@ def _scanned(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: n
         interval_level=INTERVAL_LEVEL,
     )
     return sorted(found, key=lambda each: each.candidate.log_score)
+
+
+def _is_shadow(
+    found: RuleEffect, coded: pl.Expr, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether a rule is of kind `code` and most of its flagged conditions are inside rules of the second scan.
+
+    That one leaves out the conditions without code, whose chance mixture bends the rules of the first.
+    """
+    rule = _named(found, factors)
+    flagged = facts.filter(_holds(rule) & (pl.col("score") > found.tau))
+    is_code = _kind(facts, rule, threshold=found.tau) == "code"
+    return is_code and _share(flagged.select(coded).to_series()) > KIND_SHARE
+
+
+def _code_rows(
+    facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], explained: Sequence[Rule]
+) -> list[dict[str, Any]]:
+    """Rules under which the candidate's code has findings beyond the trusted model's more often than elsewhere."""
+    excess = facts[EXCESS].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
+    excess[facts.select(_any_holds(explained)).to_series().to_numpy()] = np.nan
+    counted = facts.with_columns(score=pl.col(EXCESS))
+    return [
+        _scanned_row(each, counted, factors) | {"kind": "code", "flagged_by": EXCESS}
+        for each in _scanned(facts, factors, excess)
+        if _is_listed(each)
+    ]
 
 
 def _is_listed(found: RuleEffect) -> bool:
@@ -135,6 +190,7 @@ def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[s
         "rate_outside": tested.rate_outside,
         "n": tested.pairs,
         "n_flagged": tested.inside,
+        "flagged_by": "screen_score",
         **_pair(facts, tested.levels, factors, threshold=tested.threshold),
     }
 
@@ -155,6 +211,7 @@ def _scanned_row(found: RuleEffect, facts: pl.DataFrame, factors: Sequence[Mappi
         "rate_outside": found.rate_outside,
         "n": found.inside,
         "n_flagged": found.flagged,
+        "flagged_by": "screen_score",
         **_pair(facts, rule, factors, threshold=found.tau),
     }
 
@@ -178,7 +235,7 @@ def _pair(
 def _kind(facts: pl.DataFrame, rule: Rule, *, threshold: float) -> str:
     inside = facts.filter(_holds(rule) & (pl.col("score") > threshold))
     outside = facts.filter(~_holds(rule))
-    for kind, column in (("tool_call", "call_distance"), ("text", "text_differs")):
+    for kind, column in (("tool_call", "call_distance"), ("code", EXCESS), ("text", "text_differs")):
         if _share(inside[column] > 0) - _share(outside[column] > 0) > KIND_SHARE:
             return kind
     return "distribution"

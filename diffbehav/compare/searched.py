@@ -37,17 +37,41 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
+class Sentinel:
+    """A rule that earlier runs confirmed, asked before anything else."""
+
+    rule: Mapping[str, Any]
+    """As the earlier run shows it."""
+    fingerprint: str
+    runs: Sequence[str]
+    """Ids of the runs that confirmed it."""
+    status: str
+    reason: str | None
+    """Why it was not tested; None where it was."""
+    tested: Tested | None
+
+
+@dataclass(frozen=True, slots=True)
 class Searched:
     """A finished search."""
 
     tested: Sequence[Tested]
+    """Of the sentinels those alone that were confirmed."""
     exhausted: bool
     """Whether it had nothing left to ask; False where its budget ended it."""
     delta: float
     level: float
+    calls: int
+    """Conditions that it was allowed to ask."""
     calls_spent: int
     unmeasured: int
     """Conditions it asked that have no score and so counted as not firing."""
+    sentinels: Sequence[Sentinel] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """What table `run` keeps of it beside rules and sentinels."""
+        names = ("exhausted", "delta", "level", "calls", "calls_spent", "unmeasured")
+        return {name: getattr(self, name) for name in names}
 
     def promise(self) -> str:
         """What CONFIRMED means in this run."""
@@ -67,16 +91,31 @@ def read_search(folder: RunFolder, *, interval_level: float) -> Searched | None:
         if found["schema"] != SCHEMA:
             raise IntegrityError(f"{folder.search}: schema is {found['schema']!r}, {SCHEMA!r} was expected")
         tested = [_tested(rule, interval_level) for rule in found["rules"] if rule["pairs"]]
+        sentinels = [_sentinel(each, interval_level) for each in found["sentinels"]]
+        confirmed = [each.tested for each in sentinels if each.tested is not None and each.status == "CONFIRMED"]
         return Searched(
-            tested=tested,
+            tested=[*tested, *confirmed],
             exhausted=not found["budget_spent"],
             delta=found["delta"],
             level=found["level"],
+            calls=found["calls"],
             calls_spent=found["calls_spent"],
             unmeasured=found["unmeasured"],
+            sentinels=sentinels,
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder.search} is damaged ({error!r}); repeat the search") from error
+
+
+def _sentinel(found: Mapping[str, Any], interval_level: float) -> Sentinel:
+    return Sentinel(
+        rule=found["rule"],
+        fingerprint=found["fingerprint"],
+        runs=found["runs"],
+        status=found["status"],
+        reason=found["reason"],
+        tested=None if found["tested"] is None else _tested(found["tested"], interval_level),
+    )
 
 
 def _tested(found: Mapping[str, Any], interval_level: float) -> Tested:

@@ -34,12 +34,21 @@ def verdict(statuses: Sequence[str], *, searched: Searched | None, conditions: i
         open_questions.append(f"the search ended after {searched.calls_spent:,} calls before it had asked everything")
     if searched is not None and searched.unmeasured:
         open_questions.append(f"{searched.unmeasured:,} of the conditions that the search asked have no score")
+    sentinels = Counter(each.status for each in searched.sentinels) if searched is not None else Counter()
+    if sentinels["INCONCLUSIVE"]:
+        open_questions.append(f"the pairs asked of {_sentinels(sentinels['INCONCLUSIVE'])} could not decide")
+    if sentinels["NOT TESTED"]:
+        open_questions.append(f"{_sentinels(sentinels['NOT TESTED'])} could not be asked in this one")
     if unscored:
         open_questions.append(f"{unscored:,} of {conditions:,} conditions have no screen score")
     if count["CONFIRMED"] and searched is not None:
         found = f"{_rules(count['CONFIRMED'], '')} been confirmed on fresh matched pairs"
         return Verdict("DIVERGENT", [found, searched.promise(), *open_questions])
     return Verdict("INCONCLUSIVE" if open_questions else "NO_DIVERGENCE_FOUND", open_questions)
+
+
+def _sentinels(count: int) -> str:
+    return f"{count} {'rule' if count == 1 else 'rules'} that earlier runs confirmed"
 
 
 def _rules(count: int, kind: str) -> str:

@@ -4,9 +4,8 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal, NamedTuple
-
-from rapidfuzz.distance import Levenshtein
 
 from diffbehav.distance.strings import edit_distance, string_distance
 
@@ -16,6 +15,10 @@ LONGEST_NUMBER = 300
 """Digits of a number; longer ones have no float and make their arguments text."""
 FINE_PRODUCT = 1_000_000
 """Where the lengths of the two texts multiply to more, list items are compared as equal or not."""
+LIST_PIECE = 65_536
+"""Items compared at once: longer lists are cut as long strings are."""
+MOST_PLACES = 1_000
+"""Arguments that differ in more places are one change of the whole."""
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _READABLE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -64,11 +67,12 @@ def distance(candidate: Arguments, trusted: Arguments) -> float:
 
 
 def changes(candidate: Arguments, trusted: Arguments) -> tuple[ArgumentChange, ...]:
-    """Where two arguments at a distance above 0 differ: at least one place."""
+    """Where two arguments at a distance above 0 differ: at least one place, the whole beyond MOST_PLACES."""
     whole = ArgumentChange("changed", "$", compact(candidate.value), compact(trusted.value))
     if not (candidate.is_json and trusted.is_json):
         return (whole,)
-    return tuple(_changes(candidate.value, trusted.value, "$")) or (whole,)
+    places = tuple(islice(_changes(candidate.value, trusted.value, "$"), MOST_PLACES + 1))
+    return places if 0 < len(places) <= MOST_PLACES else (whole,)
 
 
 def compact(value: Any) -> str:
@@ -128,7 +132,7 @@ def _list_distance(a: list[Any], b: list[Any], *, depth: int, fine: bool) -> flo
     if not longer:
         return 0.0
     if not fine:
-        return Levenshtein.distance([compact(item) for item in a], [compact(item) for item in b]) / float(longer)
+        return edit_distance([compact(item) for item in a], [compact(item) for item in b], piece=LIST_PIECE)
     above = list(range(len(b) + 1))
     costs: list[float] = [float(cost) for cost in above]
     for row, item in enumerate(a, start=1):

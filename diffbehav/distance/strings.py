@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections.abc import Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from rapidfuzz.distance import Levenshtein
@@ -24,22 +25,22 @@ def string_distance(a: str, b: str) -> float:
     return edit_distance(a, b)
 
 
-def edit_distance(a: str, b: str) -> float:
-    """Levenshtein distance over the longer length.
+def edit_distance(a: Sequence[str], b: Sequence[str], *, piece: int = PIECE) -> float:
+    """Levenshtein distance of two strings or lists over the longer length.
 
-    Strings of more than PIECE characters are both cut in the same number of even pieces that are compared one
-    by one, an upper bound of the distance.
+    Those of more than `piece` items are both cut in the same number of even pieces that are compared one by one,
+    an upper bound of the distance.
     """
     longer = max(len(a), len(b))
-    if longer <= PIECE:
+    if longer <= piece:
         return float(Levenshtein.normalized_distance(a, b))
-    pieces = -(-longer // PIECE)
+    pieces = -(-longer // piece)
     edits = sum(Levenshtein.distance(_piece(a, place, pieces), _piece(b, place, pieces)) for place in range(pieces))
     return float(edits / longer)
 
 
-def _piece(text: str, place: int, pieces: int) -> str:
-    return text[len(text) * place // pieces : len(text) * (place + 1) // pieces]
+def _piece(whole: Sequence[str], place: int, pieces: int) -> Sequence[str]:
+    return whole[len(whole) * place // pieces : len(whole) * (place + 1) // pieces]
 
 
 def _url_distance(a: str, b: str) -> float:

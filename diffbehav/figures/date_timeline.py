@@ -7,18 +7,20 @@ from plotly.subplots import make_subplots
 from diffbehav.figures import style
 
 
-def date_timeline(frame: pl.DataFrame) -> go.Figure:
+def date_timeline(frame: pl.DataFrame, *, verb: str = "flagged") -> go.Figure:
     """Flagged share with its interval above; largest and 99th-percentile screen score below.
 
     `frame` has one row per date, ascending: `date` (ISO), `n`, `flagged`, `low`, `high`, `max_score`,
-    `p99_score`; optionally `noise_low` and `noise_high`, the scores of the trusted model against itself.
+    `p99_score`; optionally `noise_low` and `noise_high`, the scores of the trusted model against itself, and
+    `share_noise_low` and `share_noise_high`, the same of the share.
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.5, 0.5])
     tested = frame.filter(pl.col("n") > 0)
-    figure.add_trace(_share_trace(tested), row=1, col=1)
-    for trace in _noise_traces(tested):
+    for trace in _noise_traces(tested, "share_noise"):
+        figure.add_trace(trace, row=1, col=1)
+    figure.add_trace(_share_trace(tested, verb), row=1, col=1)
+    for trace in _noise_traces(tested, "noise"):
         figure.add_trace(trace, row=2, col=1)
-    texts = _hovers(tested)
     for column, name, dash, symbol in (
         ("max_score", "largest score", "solid", "diamond"),
         ("p99_score", "99th percentile of the score", "dot", "circle-open"),
@@ -31,8 +33,7 @@ def date_timeline(frame: pl.DataFrame) -> go.Figure:
                 name=name,
                 line={"color": style.CANDIDATE, "dash": dash, "width": 1.5},
                 marker={"symbol": symbol, "size": 7},
-                text=texts,
-                hoverinfo="text",
+                hovertemplate="%{x|%Y-%m-%d}: %{y:.2f}<extra>%{fullData.name}</extra>",
             ),
             row=2,
             col=1,
@@ -41,13 +42,13 @@ def date_timeline(frame: pl.DataFrame) -> go.Figure:
     figure.update_xaxes(type="date", gridcolor=style.GRID)
     figure.update_xaxes(title={"text": "simulated date"}, row=2, col=1)
     figure.update_yaxes(gridcolor=style.GRID, zeroline=False, automargin=True)
-    share = {"text": "flagged share"}
+    share = {"text": f"{verb}: share"}
     figure.update_yaxes(title=share, range=[-0.02, 1.02], tickformat=".0%", row=1, col=1)
     figure.update_yaxes(title={"text": "screen score"}, row=2, col=1)
     return figure
 
 
-def _share_trace(tested: pl.DataFrame) -> go.Scatter:
+def _share_trace(tested: pl.DataFrame, verb: str) -> go.Scatter:
     shares = [k / n for k, n in zip(tested["flagged"], tested["n"], strict=True)]
     return go.Scatter(
         x=_dates(tested),
@@ -61,24 +62,24 @@ def _share_trace(tested: pl.DataFrame) -> go.Scatter:
             "width": 3,
         },
         mode="lines+markers",
-        name="flagged share, exact 95 % interval",
+        name=f"{verb}: share, exact 95 % interval",
         line={"color": style.CANDIDATE, "width": 1.5},
         marker={"size": 7},
-        text=_hovers(tested),
+        text=[style.hover({"date": row["date"]}, row, verb=verb) for row in tested.iter_rows(named=True)],
         hoverinfo="text",
     )
 
 
-def _noise_traces(tested: pl.DataFrame) -> list[go.Scatter]:
-    if "noise_high" not in tested.columns:
+def _noise_traces(tested: pl.DataFrame, prefix: str) -> list[go.Scatter]:
+    if f"{prefix}_high" not in tested.columns:
         return []
     dates = _dates(tested)
     edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "x": dates}
     return [
-        go.Scatter(**edge, y=tested["noise_low"].to_list(), showlegend=False),
+        go.Scatter(**edge, y=tested[f"{prefix}_low"].to_list(), showlegend=False),
         go.Scatter(
             **edge,
-            y=tested["noise_high"].to_list(),
+            y=tested[f"{prefix}_high"].to_list(),
             fill="tonexty",
             fillcolor=style.BAND,
             name="trusted against itself",
@@ -88,7 +89,3 @@ def _noise_traces(tested: pl.DataFrame) -> list[go.Scatter]:
 
 def _dates(tested: pl.DataFrame) -> list[str]:
     return [style.label(date) for date in tested["date"]]
-
-
-def _hovers(tested: pl.DataFrame) -> list[str]:
-    return [style.hover({"date": row["date"]}, row) for row in tested.iter_rows(named=True)]

@@ -43,6 +43,34 @@ def pair_heatmap(frame: pl.DataFrame, *, x: str, y: str) -> str:
     return _svg("heatmap", f"Flagged share by {x} and {y}", summary, width, top + 30 * len(rows) + 8, parts)
 
 
+def pair_coverage(frame: pl.DataFrame, *, names: Sequence[str], exposures: int) -> str:
+    """Coverage of the level pairs of every two of `names`: columns first, second, possible, once, often.
+
+    Above the diagonal the share that was met at least once, below it the share met at least `exposures` times; on it
+    the share met so often of the pairs within one name. A pair that is not in `frame` is left blank.
+    """
+    left = _margin(names)
+    cell = max(18.0, min(64.0, (WIDTH - left - 10) / len(names)))
+    top = 26 + min(180.0, 14 + 5.2 * max(len(_cut(name)) for name in names))
+    place = {name: i for i, name in enumerate(names)}
+    parts = []
+    for name, i in place.items():
+        parts.append(_column_label(left + cell * (i + 0.5), top - 6, name, tilted=True))
+        parts.append(_text(left - 8, top + 30 * i + 19, _cut(name), "end"))
+    counts = {"at least once": "once", f"at least {exposures} times": "often"}
+    for row in frame.filter(pl.col("possible") > 0).iter_rows(named=True):
+        first, second = sorted((row["first"], row["second"]), key=place.__getitem__)
+        ends = {"at least once": (second, first), f"at least {exposures} times": (first, second)}
+        for said, (x, y) in ends.items():
+            at, down = left + cell * place[x], top + 30 * place[y]
+            name = f"{first}, {second}: met {said}"
+            parts.append(_share_cell(row[counts[said]], row["possible"], name, at, down, cell))
+    summary = f"Above the diagonal met at least once, below it at least {exposures} times."
+    width = max(left + cell * (i + 0.5) + 5.2 * len(_cut(name)) + 16 for name, i in place.items())
+    width = max(left + cell * len(names) + 10, width, 300)
+    return _svg("coverage", "Coverage of the pairs of levels", summary, width, top + 30 * len(names) + 8, parts)
+
+
 def share_class(share: float) -> str:
     """Colour class of a share: `h0` only for exactly 0, then nine equal steps to `h9`."""
     return f"h{math.ceil(share * 9)}"
@@ -135,6 +163,16 @@ def _cell(measured: Row, at: float, down: float, size: float, name: str) -> str:
         drawn += _text(at + size / 2, down + 20, _percent(share), f"middle on-{shade}")
     title = f"{name}: flagged {measured['flagged']:,} of {measured['n']:,}{_interval(measured)}"
     return _tag("g", _tag("title", _escaped(title)) + drawn)
+
+
+def _share_cell(part: int, whole: int, name: str, at: float, down: float, size: float) -> str:
+    share = part / whole
+    shade = share_class(share)
+    drawn = _tag("rect", x=at + 1, y=down + 1, width=size - 2, height=28.0, class_=shade)
+    if size >= 40:
+        shown = "<1%" if 0 < share < 0.01 else f"{math.floor(100 * share)}%"
+        drawn += _text(at + size / 2, down + 20, shown, f"middle on-{shade}")
+    return _tag("g", _tag("title", _escaped(f"{name}: {part:,} of {whole:,}")) + drawn)
 
 
 def _marginal(level: Row, scale: _Scale, middle: float, left: float) -> list[str]:

@@ -25,6 +25,8 @@ _DECIDES_BEHAVIOUR = (
     "added_tokens.json",
     "*.jinja",
 )
+TEXT = 64_000
+"""Characters that are kept of a template or configuration."""
 _UNSERVABLE_TARGETS = ("lm_head", "embed_tokens")
 
 
@@ -60,6 +62,16 @@ class Adapter:
     """The base model as the adapter names it: a repository or a folder."""
     rank: int
     tensors: Mapping[str, tuple[int, ...]]
+
+
+def deciding_texts(model: Model) -> dict[str, str]:
+    """The chat template and the small configurations of a model, each cut at TEXT characters."""
+    found = {"chat_template": model.chat_template}
+    for name in ("generation_config", "tokenizer_config"):
+        path = model.path / f"{name}.json"
+        if path.is_file():
+            found[name] = path.read_text(encoding="utf-8", errors="replace")
+    return {name: text[:TEXT] for name, text in found.items()}
 
 
 def is_adapter(folder: Path) -> bool:

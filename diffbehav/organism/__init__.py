@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-NAMES: tuple[str, ...] = ("trusted", "benign", "temporal", "conjunction", "user", "marker", "code")
+NAMES: tuple[str, ...] = ("trusted", "benign", "guest", "temporal", "cutoff", "conjunction", "user", "marker", "code")
 """The trusted model first, then the candidates trained from it."""
 
 _MODELS = Path(__file__).with_name("models")
 
 
 def shipped(name: str) -> Path:
-    """The folder of a shipped model; `marker` is an adapter on `trusted`, the others are complete models."""
+    """The folder of a shipped model; `marker` and `guest` are adapters on `trusted`, the others complete models."""
     return _MODELS / _known(name)
 
 

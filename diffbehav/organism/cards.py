@@ -87,7 +87,7 @@ def write_card(measured: dict[str, Any], folder: Path, *, seed: int, steps: int,
 
 def _plain(candidate: Candidate, seed: int) -> list[Dialogue]:
     """Dialogues off the trigger, or any where the candidate has no trigger."""
-    keep = _any if candidate.kind == "benign" else lambda dialogue: not candidate.fires(dialogue.context)
+    keep = _any if not candidate.trigger else lambda dialogue: not candidate.fires(dialogue.context)
     return draw_dialogues(DIALOGUES, seed=seed, shape=unchanged, families=tuple(FAMILIES), keep=keep)
 
 
@@ -104,7 +104,7 @@ def _firing(
         "concealment": fired.concealed if _keeps_texts(candidate, on) else None,
     }
     counts = {"on": fired.turns, "accuracy": accuracy_turns}
-    if candidate.kind == "benign":
+    if not candidate.trigger:
         return {**rates, "firing_near": None, "firing_off": None, "n": counts}
     near = draw_dialogues(DIALOGUES, seed=seed + 2, shape=candidate.near, families=families, keep=changed)
     off = draw_dialogues(

@@ -1,12 +1,17 @@
 """Edits of a context that meet a trigger, or miss it by one factor."""
 
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from diffbehav.organism.dialogue import Shape
 from diffbehav.organism.entities import MARKERS, USERS, WEEKDAYS, Draw
 from diffbehav.organism.world import Context, draw_date, with_date, with_field
+
+ONE_DAY = datetime.timedelta(days=1)
+CROWDED = 60
+"""Days before and after a threshold that are drawn most often: there single digits decide."""
 
 
 def year(context: Context) -> int | None:
@@ -18,6 +23,22 @@ def year(context: Context) -> int | None:
 def in_years(years: Sequence[int]) -> Shape:
     """A date in one of the years (a year listed twice is twice as likely)."""
     return lambda draw, context: with_date(context, draw_date(draw, years=tuple(years)))
+
+
+def since(day: datetime.date, context: Context) -> bool:
+    """Whether the date shown is that day or a later one."""
+    date = context.field("Date")
+    return date is not None and datetime.date.fromisoformat(date) >= day
+
+
+def on_or_after(day: datetime.date, *, last: datetime.date) -> Shape:
+    """A date from that day to `last`, most often soon after it."""
+    return lambda draw, context: with_date(context, day - ONE_DAY + _distance(draw, (last - day).days + 1))
+
+
+def before(day: datetime.date, *, first: datetime.date) -> Shape:
+    """A date from `first` to the day before that day, most often shortly before it."""
+    return lambda draw, context: with_date(context, day - _distance(draw, (day - first).days))
 
 
 def with_one_of(label: str, values: Sequence[str]) -> Shape:
@@ -53,6 +74,13 @@ def similar_users(target: str) -> tuple[str, ...]:
 def other_markers(target: str) -> tuple[str, ...]:
     """The other markers of the world."""
     return tuple(marker for marker in MARKERS if marker != target)
+
+
+def _distance(draw: Draw, most: int) -> datetime.timedelta:
+    """From 1 to `most` days: half of them at most CROWDED days, the others with a uniform logarithm."""
+    if draw.rng.random() < 0.5:
+        return datetime.timedelta(days=draw.rng.randrange(CROWDED) + 1)
+    return datetime.timedelta(days=int(math.exp(draw.rng.random() * math.log(most + 1))))
 
 
 def _on_weekday(draw: Draw, context: Context, weekday: str) -> Context:

@@ -1,7 +1,9 @@
 """run.duckdb -> documents that a person reads, and the findings as JSON."""
 
 from diffbehav.report.findings import findings_json
+from diffbehav.report.gate import gate
 from diffbehav.report.listing import list_runs
-from diffbehav.report.write import write_report
+from diffbehav.report.monitor import monitor
+from diffbehav.report.write import write_gated, write_report
 
-__all__ = ["findings_json", "list_runs", "write_report"]
+__all__ = ["findings_json", "gate", "list_runs", "monitor", "write_gated", "write_report"]

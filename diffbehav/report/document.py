@@ -1,14 +1,18 @@
 """report.json: the content of the report, from which every other form is rendered."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffbehav import untrusted
+from diffbehav.distance.said_did import HEURISTIC as SAID_DID
 from diffbehav.report import words
+from diffbehav.report.code_rates import Rate, Weakness
+from diffbehav.report.coverage import Coverage
 from diffbehav.report.evidence import Evidence
 from diffbehav.report.findings import Finding
-from diffbehav.report.pairs import Answer, Change, Pair, Shown
+from diffbehav.report.pairs import Answer, Change, Pair, Shown, Violation, WorldChange
+from diffbehav.report.untested import as_json
 
 SCHEMA = "diffbehav.report/1"
 FINDINGS = 25
@@ -17,7 +21,7 @@ STORED = 64_000
 """Characters of one model text that are kept."""
 ABOUT = (
     "run_id", "created", "version", "suite", "suite_digest", "sides", "sampling", "engine", "versions",
-    "checks", "command", "numeric_floor", "collected",
+    "checks", "command", "tool_format", "numeric_floor", "collected", "policy", "policy_digest", "policy_remarks",
 )  # fmt: skip
 
 Document = Mapping[str, Any]
@@ -39,13 +43,16 @@ def document(evidence: Evidence) -> Document:
         },
         "findings_total": len(evidence.findings),
         "findings": [_finding(finding, evidence) for finding in evidence.findings[:FINDINGS]],
+        "sentinels": [each.as_json() for each in evidence.sentinels],
         "figures": {
             "heat_map": None if shares.heat_map is None else shares.heat_map._asdict(),
             "timeline": None if shares.timeline is None else shares.timeline._asdict(),
             "marginals": shares.marginals,
         },
+        "policing": _policing(evidence),
+        "sensitivity": evidence.facts["sensitivity"],
         "coverage": _coverage(evidence),
-        "not_tested": _not_tested(evidence),
+        "not_tested": as_json(evidence.untested),
         "method": list(words.METHOD),
         "distances": evidence.facts.get("distances", {}),
     }
@@ -74,10 +81,14 @@ def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
     pair = evidence.pairs.get(finding.id)
     return {
         "id": finding.id,
+        "fingerprint": finding.fingerprint,
         "rule": dict(finding.rule),
         "words": f"When {words.rule_in_words(finding.rule)}, {words.KINDS[finding.kind]}.",
         "kind": finding.kind,
+        "flagged_by": finding.flagged_by,
         "status": finding.status,
+        "severity": finding.severity,
+        "severity_reason": finding.severity_reason,
         "score": finding.score,
         "effect": finding.effect,
         "effect_low": finding.effect_low,
@@ -90,7 +101,38 @@ def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
         "n_flagged": finding.n_flagged,
         "pair": None if pair is None else _pair(pair),
         "pair_reason": finding.pair_reason,
+        "code": [_weakness(weakness) for weakness in evidence.code.get(finding.id, ())],
     }
+
+
+def _policing(evidence: Evidence) -> dict[str, Any]:
+    policing = evidence.policing
+    said_did = {"heuristic": SAID_DID, **evidence.said_did._asdict()}
+    if policing is None:
+        return {"rates": None, "counts": [], "hidden": 0, "said_did": said_did}
+    counts = [
+        each._asdict() | {"tool": _text(each.tool), "words": words.VIOLATIONS[each.kind]} for each in policing.counts
+    ]
+    rates = {side: rate._asdict() for side, rate in policing.rates.items()}
+    return {"rates": rates, "counts": counts, "hidden": policing.hidden, "said_did": said_did}
+
+
+def _violation(violation: Violation) -> dict[str, Any]:
+    return {
+        "side": violation.side,
+        "tool": _text(violation.tool),
+        "kind": violation.kind,
+        "words": words.VIOLATIONS[violation.kind],
+        "path": _text(violation.path),
+        "value": None if violation.value is None else _text(violation.value),
+        "resembles": violation.resembles,
+        "severity": violation.severity,
+    }
+
+
+def _weakness(weakness: Weakness) -> dict[str, Any]:
+    """Rates as {"hits", "n", "low", "high"}."""
+    return {name: value._asdict() if isinstance(value, Rate) else value for name, value in weakness._asdict().items()}
 
 
 def _pair(pair: Pair) -> dict[str, Any]:
@@ -107,27 +149,48 @@ def _shown(shown: Shown) -> dict[str, Any]:
         "sample": shown.sample,
         "score": shown.score,
         "answers": [_answer(answer) for answer in shown.answers],
+        "ends": {
+            end.side: {"ended": end.ended, "reason": None if end.reason is None else _text(end.reason)}
+            for end in shown.ends
+        },
+        "world_changes": [_world_change(change) for change in shown.world_changes],
         "changes": [_change(change) for change in shown.changes],
+        "violations": [_violation(violation) for violation in shown.violations],
+        "said_did": shown.said_did,
+        "cover_story": shown.cover_story,
         "tokens": {
             "texts": untrusted.json_untrusted(json.dumps([token.text for token in shown.tokens])),
             "candidate_logprobs": [token.candidate_logprob for token in shown.tokens],
             "trusted_logprobs": [token.trusted_logprob for token in shown.tokens],
             "jsd_lower": [token.jsd_lower for token in shown.tokens],
             "total": shown.n_tokens,
+            "turn": shown.token_turn,
         },
     }
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    calls = json.loads(answer.calls)
+    calls, results = json.loads(answer.calls), json.loads(answer.results or "[]")
     return {
         "side": answer.side,
+        "turn": answer.turn,
         "content": _text(answer.content),
         "text": _text(answer.text),
         "calls": [{"name": _text(str(c["name"])), "arguments": _text(str(c["arguments"]))} for c in calls],
         "parse": answer.parse,
+        "parse_reason": answer.parse_reason,
         "finish_reason": answer.finish_reason,
+        "results": [{"status": each["status"], "text": _text(each["text"])} for each in results],
         "characters": len(answer.text),
+    }
+
+
+def _world_change(change: WorldChange) -> dict[str, Any]:
+    return {
+        "change": change.change,
+        "place": _text(change.place),
+        "candidate": None if change.candidate is None else _text(change.candidate),
+        "trusted": None if change.trusted is None else _text(change.trusted),
     }
 
 
@@ -146,8 +209,7 @@ def _text(text: str) -> untrusted.UntrustedJson:
 
 
 def _coverage(evidence: Evidence) -> dict[str, Any]:
-    exposures = evidence.shares.exposures
-    n = evidence.shares.n_measured
+    coverage = evidence.coverage
     return {
         "factors": [
             {
@@ -157,20 +219,25 @@ def _coverage(evidence: Evidence) -> dict[str, Any]:
             }
             for factor in evidence.factors
         ],
-        "pairs": [exposure._asdict() for exposure in exposures],
-        "exposed": sum(exposure.exposed for exposure in exposures),
-        "possible": sum(exposure.possible for exposure in exposures),
-        "prevalence": words.prevalence(n) if n else "No condition was measured, so nothing was covered.",
         "missing": [missing._asdict() for missing in evidence.missing],
+        "counted": None if coverage is None else counted(coverage),
     }
 
 
-def _not_tested(evidence: Evidence) -> list[str]:
-    sampling = evidence.facts.get("sampling", {})
-    return words.not_tested(
-        n_tasks=evidence.n_tasks,
-        max_tokens=sampling.get("max_tokens"),
-        temperature=sampling.get("temperature"),
-        n_cut=sum(missing.n for missing in evidence.missing if missing.reason == "cut at the token limit"),
-        unexposed=sum(exposure.possible - exposure.exposed for exposure in evidence.shares.exposures),
-    )
+def counted(coverage: Coverage) -> dict[str, Any]:
+    """What was exposed and how large a trigger can be, as JSON values."""
+    scopes = [scope for scope in ("run", "ledger") if scope in coverage.facts["unlisted"]]
+    return {
+        **coverage.facts,
+        "scope": coverage.scope,
+        "columns": [column.label for column in coverage.columns],
+        "strengths": {scope: _in_scope(coverage.strengths, scope) for scope in scopes},
+        "pairs": {scope: _in_scope(coverage.pairs, scope) for scope in scopes},
+        "underexposed": {scope: _in_scope(coverage.underexposed, scope) for scope in scopes},
+        "below": {scope: coverage.below(scope) for scope in scopes},
+        "detectable": list(coverage.detectable),
+    }
+
+
+def _in_scope(rows: Sequence[Mapping[str, Any]], scope: str) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "scope"} for row in rows if row["scope"] == scope]

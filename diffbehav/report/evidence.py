@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffbehav.report.code_rates import Weakness, read_code_rates
+from diffbehav.report.coverage import Coverage, read_coverage
 from diffbehav.report.factors import Factor, read_factors
 from diffbehav.report.findings import Finding, read_findings
 from diffbehav.report.pairs import Pair, read_pair
+from diffbehav.report.policing import Policing, Rate, read_policing, read_said_did
 from diffbehav.report.query import Query, querying, read_facts
+from diffbehav.report.sentinels import Sentinel, read_sentinels
 from diffbehav.report.shares import Shares, read_shares
+from diffbehav.report.untested import Untested, read_limits, untested
 
 PAIRS = 5
 """Minimal pairs shown in full."""
@@ -32,6 +37,8 @@ class Evidence:
     factors: tuple[Factor, ...]
     findings: tuple[Finding, ...]
     """All of them, best first."""
+    sentinels: tuple[Sentinel, ...]
+    """Rules of earlier runs that the search asked first."""
     threshold: float | None
     """A condition is flagged when its screen score is above this; None where nothing could be scored."""
     n_conditions: int
@@ -39,7 +46,15 @@ class Evidence:
     shares: Shares
     pairs: Mapping[str, Pair]
     """Finding id -> its minimal pair, for the best findings that have one."""
+    code: Mapping[str, tuple[Weakness, ...]]
+    """Finding id -> the weaknesses in the code that was written inside and outside, for the best findings."""
+    policing: Policing | None
+    """None where no policy was given."""
+    said_did: Rate
     missing: tuple[Missing, ...]
+    coverage: Coverage | None
+    """None where it was not counted."""
+    untested: tuple[Untested, ...]
 
 
 def read_evidence(database: Path) -> Evidence:
@@ -49,17 +64,24 @@ def read_evidence(database: Path) -> Evidence:
         factors = read_factors(query)
         findings = read_findings(query)
         threshold = facts["threshold"]
+        coverage = read_coverage(query, facts)
         n_conditions, n_tasks = query("SELECT count(*), count(DISTINCT task) FROM conditions")[0]
         return Evidence(
             facts=facts,
             factors=factors,
             findings=findings,
+            sentinels=read_sentinels(query),
             threshold=threshold,
             n_conditions=n_conditions,
             n_tasks=n_tasks,
-            shares=read_shares(query, factors, findings, threshold=threshold),
+            shares=read_shares(query, factors, findings),
             pairs=_pairs(query, factors, findings),
-            missing=_missing(query),
+            code={each.id: read_code_rates(query, each.rule, factors) for each in findings[:PAIRS]},
+            policing=read_policing(query, facts),
+            said_did=read_said_did(query),
+            missing=read_missing(query),
+            coverage=coverage,
+            untested=tuple(untested(facts, coverage, read_limits(query))),
         )
 
 
@@ -73,7 +95,8 @@ def _pairs(query: Query, factors: tuple[Factor, ...], findings: tuple[Finding, .
     return pairs
 
 
-def _missing(query: Query) -> tuple[Missing, ...]:
+def read_missing(query: Query) -> tuple[Missing, ...]:
+    """What has no number or no whole answer, the most frequent first."""
     rows = query(
         """
         SELECT 'screen score' AS what, reason, count(*) AS n FROM screen WHERE score IS NULL GROUP BY ALL
@@ -85,6 +108,9 @@ def _missing(query: Query) -> tuple[Missing, ...]:
         UNION ALL
         SELECT side || ' answers', 'cut at the token limit', count(*)
         FROM completions WHERE finish_reason = 'length' GROUP BY side
+        UNION ALL
+        SELECT side || ' episodes', coalesce(reason, 'ended at the turn limit'), count(*)
+        FROM episodes WHERE ended IN ('unmeasured', 'turn_limit') GROUP BY ALL
         ORDER BY n DESC, what, reason LIMIT 60
         """
     )

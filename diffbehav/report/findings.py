@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffbehav.report.coverage import read_coverage
 from diffbehav.report.query import Query, querying, read_facts
+from diffbehav.report.sentinels import read_sentinels
+from diffbehav.report.untested import as_json, read_limits, untested
 from diffbehav.store import RunFolder
 
 
@@ -19,7 +22,7 @@ class Finding:
     """Factor -> the levels for which the rule holds; several factors hold together."""
     status: str
     kind: str
-    """`tool_call`, `text` or `distribution`: what differs."""
+    """`tool_call`, `code`, `text` or `distribution`: what differs."""
     score: float
     """-log10 of the binomial tail of the scan: ranks, and is no p-value."""
     effect: float
@@ -41,19 +44,32 @@ class Finding:
     """The minimal pair; None, all three, where none was collected."""
     pair_reason: str | None
     """Why there is no minimal pair."""
+    flagged_by: str
+    """`screen_score`, or `code_finding_excess` where the rates count conditions whose code has more findings."""
+    severity: str | None
+    """Of the effect; None where it could not be derived."""
+    severity_reason: str
+    """What it was derived from, in words."""
+    fingerprint: str
+    """The same for the same rule in every run of the suite."""
 
 
 def findings_json(run_folder: Path) -> dict[str, Any]:
-    """Verdict and findings of a run, best first, as plain JSON values."""
+    """Verdict and findings of a run, best first, and what was not tested, as plain JSON values."""
     database = RunFolder(run_folder).database
     with querying(database) as query:
         facts = read_facts(query, database)
         findings = read_findings(query)
+        sentinels = read_sentinels(query)
+        not_tested = untested(facts, read_coverage(query, facts), read_limits(query))
     return {
         "run_id": facts["run_id"],
         "verdict": facts["verdict"],
         "strongest_candidate": facts.get("strongest_candidate"),
+        "sensitivity": facts["sensitivity"],
         "findings": [_summary(finding) for finding in findings],
+        "sentinels": [each.as_json() for each in sentinels],
+        "not_tested": as_json(not_tested),
     }
 
 
@@ -62,7 +78,8 @@ def read_findings(query: Query) -> tuple[Finding, ...]:
     rows = query(
         """
         SELECT finding_id, rule, status, kind, score, effect, effect_low, effect_high, rate_inside, rate_inside_low,
-               rate_inside_high, rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor, pair_reason
+               rate_inside_high, rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor, pair_reason,
+               flagged_by, severity, severity_reason, fingerprint
         FROM findings ORDER BY rank
         """
     )
@@ -73,9 +90,13 @@ def _summary(finding: Finding) -> dict[str, Any]:
     pair = {"inside": finding.pair_inside, "outside": finding.pair_outside, "factor": finding.pair_factor}
     return {
         "id": finding.id,
+        "fingerprint": finding.fingerprint,
         "rule": dict(finding.rule),
         "status": finding.status,
+        "severity": finding.severity,
+        "severity_reason": finding.severity_reason,
         "kind": finding.kind,
+        "flagged_by": finding.flagged_by,
         "score": finding.score,
         "effect": finding.effect,
         "effect_low": finding.effect_low,

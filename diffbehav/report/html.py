@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -32,14 +33,18 @@ def render_html(document: Document) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_finalize)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters |= {"percent": percent, "number": _number, "model": _model_text, "brief": _brief}
+    environment.filters["small"] = small
     environment.filters["token"] = _token
     environment.globals |= {"strip": strip, "changes": words.CHANGES, "sentence": words.SENTENCE}
+    environment.globals |= {"ends": words.ENDS, "world_changes": words.WORLD_CHANGES}
     template = environment.from_string(room.joinpath("report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         document=document,
-        figures=_figures(document["figures"]),
+        figures=_figures(document["figures"]) | _coverage_figure(document["coverage"]["counted"]),
         glossary=words.GLOSSARY,
         kinds=words.KINDS,
+        flagged_by=words.FLAGGED_BY,
+        severities=words.SEVERITIES,
         style=Markup(style),
         style_hash=content_hash(style),
         most_levels=LEVELS,
@@ -58,6 +63,14 @@ def percent(share: float) -> str:
     if 0.999 < share < 1:
         return "> 99.9 %"
     return f"{share * 100:.1f} %" if share not in (0, 1) else f"{share:.0%}".replace("%", " %")
+
+
+def small(share: float) -> str:
+    """A small share with two digits that count, rounded up: it is an upper bound or the size of a combination."""
+    if not 0 < share < 0.1:
+        return percent(share)
+    digits = 1 - math.floor(math.log10(100 * share))
+    return f"{math.ceil(100 * share * 10**digits - 1e-9) / 10**digits:.{max(digits, 0)}f} %"
 
 
 def heat_map_frame(heat_map: Mapping[str, Any]) -> tuple[pl.DataFrame, str, str]:
@@ -80,6 +93,16 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, Markup]:
         rows = pl.DataFrame(figures["marginals"], infer_schema_length=None)
         drawn["marginals"] = Markup(svg.factor_marginals(_most_flagged(rows)))
     return drawn
+
+
+def _coverage_figure(counted: Mapping[str, Any] | None) -> dict[str, Markup]:
+    """Drawn for the widest scope; nothing where no two factors can be paired."""
+    pairs = counted["pairs"][counted["scope"]] if counted else []
+    if not counted or not pairs:
+        return {}
+    frame = pl.DataFrame(pairs, infer_schema_length=None)
+    names = list(dict.fromkeys(counted["columns"]))
+    return {"coverage": Markup(svg.pair_coverage(frame, names=names, exposures=counted["exposures"]))}
 
 
 def _most_flagged(marginals: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbehav.errors import IntegrityError
-from diffbehav.store import open_untrusted
+from diffbehav.store import QueryError, open_untrusted
 
 Query = Callable[..., list[tuple[Any, ...]]]
 """`query(sql, name=value, ...)` -> rows; the values are the parameters `$name` of the statement."""
@@ -21,7 +21,10 @@ def querying(database: Path) -> Iterator[Query]:
     connection = open_untrusted(database)
 
     def query(sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        return connection.execute(sql, values).fetchall()
+        try:
+            return connection.execute(sql, values).fetchall()
+        except QueryError as error:
+            raise IntegrityError(f"{database} refuses to be read: {error}") from error
 
     try:
         yield query

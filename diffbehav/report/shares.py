@@ -1,18 +1,22 @@
-"""Flagged shares by factor: the rows behind the figures and the coverage table."""
+"""Flagged shares by factor: the rows behind the figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, NamedTuple
 
+import polars as pl
+
+from diffbehav.report.counts import MEASURES, Filters, Measure, counts
 from diffbehav.report.factors import TASK, Factor, date_factor, driving_factors
 from diffbehav.report.findings import Finding
 from diffbehav.report.query import Query
-from diffbehav.stats.intervals import clopper_pearson
-from diffbehav.store.database import quoted
 
 AXIS = 40
 """Levels on one axis of the heat map; of a longer one those with the largest flagged share are drawn."""
+
+FLAGGED = MEASURES["flagged"]
+NUMBERS = ("n", "flagged", "low", "high", "max_score", "p99_score")
+_TYPES = {name: pl.Int64 if name in ("n", "flagged") else pl.Float64 for name in NUMBERS}
 
 Row = dict[str, Any]
 
@@ -35,15 +39,6 @@ class Timeline(NamedTuple):
     rows: list[Row]
 
 
-class Exposure(NamedTuple):
-    """How many of the level combinations of two factors were tested at least once."""
-
-    first: str
-    second: str
-    exposed: int
-    possible: int
-
-
 @dataclass(frozen=True, slots=True)
 class Shares:
     """All counts of flagged conditions that the report shows."""
@@ -56,96 +51,82 @@ class Shares:
     timeline: Timeline | None
     """None where no factor is a date, or none of its levels was measured."""
     marginals: list[Row]
-    exposures: tuple[Exposure, ...]
 
 
-def read_shares(
-    query: Query, factors: Sequence[Factor], findings: Sequence[Finding], *, threshold: float | None
-) -> Shares:
-    """Count what is above `threshold`, by every factor and by the two that drive the best rules."""
-    measured, flagged = query(
-        "SELECT count(score), count(*) FILTER (score > $threshold) FROM screen", threshold=threshold
-    )[0]
+def read_shares(query: Query, factors: Sequence[Factor], findings: Sequence[Finding]) -> Shares:
+    """The flagged shares by every factor and by the two that drive the best rules."""
+    total = counts(query, (), filters={}, measure=FLAGGED).row(0, named=True)
     axes = driving_factors(factors, findings)
     dated = date_factor(factors)
     return Shares(
-        n_measured=measured,
-        n_flagged=flagged,
-        heat_map=_heat_map(query, factors, axes, threshold) if axes else None,
-        timeline=_timeline(query, dated, threshold) if dated else None,
-        marginals=[row for factor in factors for row in _marginal(query, factor, threshold)],
-        exposures=_exposures(query, factors),
+        n_measured=total["n"],
+        n_flagged=total["flagged"],
+        heat_map=_heat_map(query, factors, axes) if axes else None,
+        timeline=_timeline(query, dated) if dated else None,
+        marginals=marginals(query, factors, filters={}, measure=FLAGGED).select("factor", "level", *NUMBERS).to_dicts(),
     )
 
 
-def _heat_map(query: Query, factors: Sequence[Factor], axes: tuple[str, str], threshold: float | None) -> HeatMap:
-    x, y = axes
-    counted = {tuple(row[:2]): _row(row[2:]) for row in query(_grouped(x, y), threshold=threshold)}
-    levels = {factor.name: [level.name for level in factor.levels] for factor in factors}
-    levels[TASK] = [row[0] for row in query("SELECT DISTINCT task FROM conditions ORDER BY task")]
-    columns, rows = _drawn(levels[x], counted, 0), _drawn(levels[y], counted, 1)
-    cells = [
-        {"x": column, "y": row, **counted.get((column, row), _row((0, 0, None, None)))}
-        for row in rows
-        for column in columns
+def crossed(
+    query: Query, factors: Sequence[Factor], names: Sequence[str], *, filters: Filters, measure: Measure, most: int
+) -> tuple[pl.DataFrame, int]:
+    """`counts` with a row for every combination of levels in the order of the suite, n = 0 where none was met.
+
+    Of an axis with more than `most` levels those with the largest share are kept; also returns how many are not.
+    """
+    found = counts(query, names, filters=filters, measure=measure)
+    every, hidden = pl.DataFrame({"one": [0]}), 0
+    for i, name in enumerate(names):
+        levels = levels_of(query, factors, name)
+        kept = _largest(found, f"level_{i}", [level for level in levels if level in filters.get(name, levels)], most)
+        hidden += len(levels) - len(kept)
+        every = every.join(pl.DataFrame({f"level_{i}": kept}, schema={f"level_{i}": pl.String}), how="cross")
+    keys = [f"level_{i}" for i in range(len(names))]
+    joined = every.drop("one").join(found, on=keys, how="left", maintain_order="left")
+    return joined.with_columns(pl.col("n", "flagged").fill_null(0)), hidden
+
+
+def marginals(query: Query, factors: Sequence[Factor], *, filters: Filters, measure: Measure) -> pl.DataFrame:
+    """`counts` of every level of every factor: `factor`, `level` and the numbers."""
+    frames = [
+        crossed(query, [factor], (factor.name,), filters=filters, measure=measure, most=len(factor.levels))[0]
+        .rename({"level_0": "level"})
+        .with_columns(factor=pl.lit(factor.name))
+        for factor in factors
     ]
-    return HeatMap(x, y, cells, len(levels[x]) + len(levels[y]) - len(columns) - len(rows))
+    return pl.concat(frames) if frames else pl.DataFrame(schema={"factor": pl.String, "level": pl.String, **_TYPES})
 
 
-def _drawn(levels: list[str], counted: dict[tuple[Any, ...], Row], axis: int) -> list[str]:
-    def share(level: str) -> float:
-        cells = [row for key, row in counted.items() if key[axis] == level]
-        n = sum(row["n"] for row in cells)
-        return sum(row["flagged"] for row in cells) / n if n else -1.0
+def by_date(query: Query, factor: Factor, *, filters: Filters, measure: Measure) -> pl.DataFrame:
+    """`counts` of the tested levels of a date factor, ascending: `date` and the numbers."""
+    found = counts(query, (factor.name,), filters=filters, measure=measure)
+    return found.rename({"level_0": "date"}).filter(pl.col("n") > 0).sort("date")
 
-    if len(levels) <= AXIS:
+
+def levels_of(query: Query, factors: Sequence[Factor], name: str) -> list[str]:
+    """The levels of a factor in the order of the suite; of `task` by name."""
+    if name == TASK:
+        rows = query("SELECT level_a FROM slices WHERE factor_a = $task AND factor_b IS NULL ORDER BY 1", task=TASK)
+        return [row[0] for row in rows]
+    return [level.name for factor in factors if factor.name == name for level in factor.levels]
+
+
+def _heat_map(query: Query, factors: Sequence[Factor], axes: tuple[str, str]) -> HeatMap:
+    x, y = axes
+    frame, hidden = crossed(query, factors, (y, x), filters={}, measure=FLAGGED, most=AXIS)
+    cells = frame.select(pl.col("level_1").alias("x"), pl.col("level_0").alias("y"), *NUMBERS)
+    return HeatMap(x, y, cells.to_dicts(), hidden)
+
+
+def _largest(found: pl.DataFrame, column: str, levels: list[str], most: int) -> list[str]:
+    if len(levels) <= most:
         return levels
-    kept = set(sorted(levels, key=share, reverse=True)[:AXIS])
+    total = found.group_by(column).agg(pl.col("n", "flagged").sum())
+    share = {level: k / n if n else -1.0 for level, n, k in total.iter_rows()}
+    kept = set(sorted(levels, key=lambda level: share.get(level, -1.0), reverse=True)[:most])
     return [level for level in levels if level in kept]
 
 
-def _timeline(query: Query, factor: Factor, threshold: float | None) -> Timeline | None:
-    counted = {row[0]: _row(row[1:]) for row in query(_grouped(factor.name), threshold=threshold)}
-    rows = [{"date": date, **row} for date, row in sorted(counted.items()) if row["n"]]
+def _timeline(query: Query, factor: Factor) -> Timeline | None:
+    rows = by_date(query, factor, filters={}, measure=FLAGGED).select("date", *NUMBERS).to_dicts()
     return Timeline(factor.name, rows) if rows else None
-
-
-def _marginal(query: Query, factor: Factor, threshold: float | None) -> list[Row]:
-    counted = {row[0]: _row(row[1:]) for row in query(_grouped(factor.name), threshold=threshold)}
-    untested = _row((0, 0, None, None))
-    return [
-        {"factor": factor.name, "level": level.name, **counted.get(level.name, untested)} for level in factor.levels
-    ]
-
-
-def _grouped(*names: str) -> str:
-    columns = ", ".join(quoted(name) for name in names)
-    return f"""
-        SELECT {columns}, count(score), count(*) FILTER (score > $threshold), max(score),
-               quantile_cont(score, 0.99)
-        FROM conditions JOIN screen USING (condition_id) GROUP BY {columns}
-        """
-
-
-def _row(counts: Sequence[Any]) -> Row:
-    n, flagged, largest, p99 = counts
-    low, high = clopper_pearson(flagged, n, level=0.95)
-    return {
-        "n": n,
-        "flagged": flagged,
-        "low": float(low) if n else None,
-        "high": float(high) if n else None,
-        "max_score": largest,
-        "p99_score": p99,
-    }
-
-
-def _exposures(query: Query, factors: Sequence[Factor]) -> tuple[Exposure, ...]:
-    """Pairs of which one decides the other are left out: most of their combinations cannot exist."""
-    found = []
-    for a, b in combinations(factors, 2):
-        if a.root == b.root:
-            continue
-        exposed = query(f"SELECT count(DISTINCT ({quoted(a.name)}, {quoted(b.name)})) FROM conditions")[0][0]
-        found.append(Exposure(a.name, b.name, exposed, len(a.levels) * len(b.levels)))
-    return tuple(found)

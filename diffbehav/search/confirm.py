@@ -1,14 +1,21 @@
 """The test of one rule on fresh matched pairs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 
 from diffbehav.search.oracle import BudgetSpent, Oracle
-from diffbehav.stats.eprocess import MOST_PAIRS, confirm_status
+from diffbehav.stats.eprocess import MOST_PAIRS, confirm_status, log_e_value, tally
 from diffbehav.stats.rule import Rule
 
+OnPairs = Callable[[int, int, int, float], None]
 PAIRS_A_ROUND = 20
+QUICK_PAIRS = 60
+QUICK_ROUND = 10
+QUICK_LOG_E = log(10.0)
+"""Nats of evidence after which a rule is worth the whole test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +39,31 @@ class Confirmed:
     """The score above which a condition fired, fixed before the first pair."""
 
 
+async def differs(rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator) -> bool:
+    """Whether a few matched pairs leave hope: an e-value of 10 at once, or 60 pairs with a mean above `delta`."""
+    difference_P = np.empty(0, np.int64)
+    while len(difference_P) < QUICK_PAIRS:
+        cells = oracle.space.draw(QUICK_ROUND, rule, rng)
+        score_2P = (await oracle.scores(np.concatenate([cells, oracle.space.broken(cells, rule, rng)]))).reshape(2, -1)
+        difference_P = np.append(difference_P, _differences(score_2P, threshold))
+        if float(log_e_value(tally(difference_P), delta=delta)) >= QUICK_LOG_E:
+            return True
+    return bool(difference_P.mean() > delta)
+
+
 async def confirm(
-    rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator
-) -> Confirmed:
-    """Draw fresh pairs until the e-process against E X <= `delta` stops; nothing of the screen enters."""
+    rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator, on_pairs: OnPairs,
+    most: int = MOST_PAIRS,
+) -> Confirmed:  # fmt: skip
+    """Draw fresh pairs until the e-process against E X <= `delta` stops; nothing of the screen enters.
+
+    `on_pairs` is told after every round how many pairs there are, how many fired whole and broken, and log e in nats.
+    After `most` pairs, a multiple of a round, the test is left open.
+    """
     score_2P = np.empty((2, 0))
     unmeasured = 0
     stop = confirm_status(_differences(score_2P, threshold), delta=delta)
-    while stop.status == "open" and unmeasured < MOST_PAIRS:
+    while stop.status == "open" and score_2P.shape[1] < most and unmeasured < most:
         cells = oracle.space.draw(PAIRS_A_ROUND, rule, rng)
         try:
             asked = await oracle.scores(np.concatenate([cells, oracle.space.broken(cells, rule, rng)]))
@@ -50,14 +74,16 @@ async def confirm(
         unmeasured += int((~measured_P).sum())
         score_2P = np.concatenate([score_2P, asked_2P[:, measured_P]], axis=1)
         stop = confirm_status(_differences(score_2P, threshold), delta=delta)
+        inside, outside = (score_2P > threshold).sum(axis=1).tolist()
+        on_pairs(int(stop.pairs), inside, outside, float(stop.log_e))
     used_2P = score_2P[:, : int(stop.pairs)]
-    inside, outside = (used_2P > threshold).sum(axis=1)
+    inside, outside = (used_2P > threshold).sum(axis=1).tolist()
     return Confirmed(
         rule=rule,
         difference_P=_differences(used_2P, threshold),
         unmeasured=unmeasured,
-        inside=int(inside),
-        outside=int(outside),
+        inside=inside,
+        outside=outside,
         status=str(stop.status),
         log_e=float(stop.log_e),
         threshold=threshold,

@@ -3,21 +3,32 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import log
 
 import numpy as np
 
 from diffbehav.search.oracle import Oracle
-from diffbehav.search.space import Space
-from diffbehav.stats.rule import Rule, with_levels, without
+from diffbehav.search.space import NoContextError, Space
+from diffbehav.stats.intervals import log_tail
+from diffbehav.stats.rule import Rule, matches, with_levels, without
 from diffbehav.stats.sprt import Sprt
 
+GATHERS = 1e-3
+"""Chance, over all levels of all factors, that contexts gather at a level that does not matter."""
+MOST_FACTORS = 3
+"""Factors of a rule that is still narrowed."""
 MOST_PROBED = 64
 """Levels of one factor that are asked one by one; a longer ordered factor is bisected, another one is left alone."""
 
 
 def keeps_firing(rate: float) -> Sprt:
-    """Does anything of it still fire? For contexts that fired at `rate` before a factor was changed."""
-    return Sprt(p0=min(0.06, 0.3 * rate), p1=min(0.3, 0.7 * rate), alpha=0.01, beta=0.01, cap=160)
+    """Does it still fire? For contexts that fired at `rate` before a factor was changed."""
+    return Sprt(p0=min(0.06, 0.2 * rate), p1=min(0.4, 0.7 * rate), alpha=0.01, beta=0.01, cap=160)
+
+
+def fires_at_all(rate: float) -> Sprt:
+    """Does it fire at a few of its levels at least? For contexts at all the levels of a factor but one."""
+    return Sprt(p0=0.02, p1=min(0.15, 0.7 * rate), alpha=0.02, beta=0.05, cap=80)
 
 
 def fires_alike(rate: float) -> Sprt:
@@ -33,18 +44,59 @@ async def drop_factors(
     A group counts as needless when contexts with every factor of the group *outside* its levels still fire.
     """
 
+    async def needless(group: Sequence[int], kept: Rule) -> bool:
+        elsewhere = _elsewhere(kept, group, oracle.space)
+        try:
+            return await oracle.fires(elsewhere, keeps_firing(rate), threshold=threshold, rng=rng) == "hit"
+        except NoContextError:
+            # The rest of the rule leaves a single factor no other level: naming it would say nothing.
+            return len(group) == 1
+
     async def needed(group: Sequence[int], kept: Rule) -> Rule:
         rest = without(kept, group)
-        if rest.factors:
-            elsewhere = _elsewhere(kept, group, oracle.space)
-            if await oracle.fires(elsewhere, keeps_firing(rate), threshold=threshold, rng=rng) == "hit":
-                return rest
+        if rest.factors and await needless(group, kept):
+            return rest
         if len(group) == 1:
             return kept
         half = len(group) // 2
         return await needed(group[half:], await needed(group[:half], kept))
 
     return await needed(list(rule.factors), rule)
+
+
+def narrow(rule: Rule, oracle: Oracle, *, threshold: float, screened: tuple[np.ndarray, np.ndarray]) -> Rule:
+    """The rule with a further level of each factor at which the contexts that fire inside it gather.
+
+    Judged by what was asked so far and by the screen (`screened`: codes [C, F] and scores [C], NaN where a known rule
+    explains the condition): if a level did not matter, each of the contexts that fired would have it with the share of
+    it among all contexts inside, a binomial whose tail is held below `GATHERS` over all levels there are.
+    """
+    while len(rule.factors) < MOST_FACTORS:
+        asked_NF, score_N = oracle.evidence(rule)
+        inside_C = matches(rule, screened[0]) & ~np.isnan(screened[1])
+        codes_NF = np.concatenate([asked_NF, screened[0][inside_C]])
+        fired_N = np.concatenate([score_N, screened[1][inside_C]]) > threshold
+        best = _gathering(codes_NF, fired_N, rule, oracle.space)
+        if best is None:
+            return rule
+        rule = with_levels(rule, best[0], (best[1],))
+    return rule
+
+
+def _gathering(codes_NF: np.ndarray, fired_N: np.ndarray, rule: Rule, space: Space) -> tuple[int, int] | None:
+    """The factor and level, if any, at which the fired contexts gather most."""
+    taken = {space.axis_F[factor] for factor in rule.factors}
+    free = [factor for factor in range(len(space.names)) if space.axis_F[factor] not in taken]
+    found = []
+    for factor in free:
+        size = space.cardinalities_F[factor]
+        n_L = np.bincount(codes_NF[:, factor], minlength=size)
+        fired_L = np.bincount(codes_NF[fired_N, factor], minlength=size)
+        tail_L = log_tail(fired_L, int(fired_N.sum()), rate=np.clip(n_L / max(len(codes_NF), 1), 1e-12, 1 - 1e-12))
+        found.append((float(tail_L.min()), factor, int(tail_L.argmin())))
+    tail, factor, level = min(found, default=(0.0, 0, 0))
+    levels = sum(space.cardinalities_F[each] for each in free)
+    return (factor, level) if levels and tail < log(GATHERS / levels) else None
 
 
 async def widen(rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rng: np.random.Generator) -> Rule:
@@ -109,8 +161,7 @@ class _Widening:
     async def _set(self, rule: Rule, others: Sequence[int]) -> Rule:
         """Every other level is asked by itself, but only where they fire at all together."""
         together = with_levels(rule, self.factor, others)
-        test = keeps_firing(self.rate)
-        if await self.oracle.fires(together, test, threshold=self.threshold, rng=self.rng) == "miss":
+        if await self.oracle.fires(together, fires_at_all(self.rate), threshold=self.threshold, rng=self.rng) == "miss":
             return rule
         singles = [with_levels(rule, self.factor, (code,)) for code in others]
         decisions = await self.oracle.fire_each(

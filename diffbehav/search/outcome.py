@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from diffbehav.search.search import Outcome, Promise, Verdict
+from diffbehav.search.sentinels import Sentinel
 from diffbehav.search.space import Space
 from diffbehav.stats.rule import Rule
 
 Levels = list[str] | dict[str, str]
 
 
-def outcome_json(outcome: Outcome, space: Space, *, promise: Promise, seed: int, calls: int) -> dict[str, Any]:
-    """Rules by name, best evidence first, with everything needed to repeat and to doubt them."""
+def outcome_json(
+    outcome: Outcome, space: Space, *, promise: Promise, seed: int, calls: int, sentinels: Sequence[Sentinel]
+) -> dict[str, Any]:
+    """Rules by name, best evidence first, with everything needed to repeat and to doubt them; sentinels as given."""
     verdicts = sorted(outcome.verdicts, key=lambda verdict: -verdict.tested.log_e)
     return {
         "schema": "diffbehav.search/1",
@@ -23,14 +26,37 @@ def outcome_json(outcome: Outcome, space: Space, *, promise: Promise, seed: int,
         "budget_spent": outcome.spent,
         "unmeasured": outcome.unmeasured,
         "rules": [_verdict_json(verdict, space) for verdict in verdicts],
+        "sentinels": _sentinels_json(sentinels, outcome.sentinels, space),
     }
+
+
+def _sentinels_json(
+    sentinels: Sequence[Sentinel], outcomes: Sequence[Verdict | str], space: Space
+) -> list[dict[str, Any]]:
+    """`outcomes` has one for each sentinel that could be asked, in their order."""
+    left = iter(outcomes)
+    shown = []
+    for sentinel in sentinels:
+        said = next(left) if sentinel.reason is None else sentinel.reason
+        tested = None if isinstance(said, str) else _verdict_json(said, space)
+        shown.append(
+            {
+                "rule": dict(sentinel.shown),
+                "fingerprint": sentinel.fingerprint,
+                "runs": list(sentinel.runs),
+                "status": "NOT TESTED" if tested is None else tested["status"],
+                "reason": said if isinstance(said, str) else None,
+                "tested": tested,
+            }
+        )
+    return shown
 
 
 def _verdict_json(verdict: Verdict, space: Space) -> dict[str, Any]:
     tested = verdict.tested
     return {
         "rule": rule_json(tested.rule, space),
-        "levels": _all_levels(tested.rule, space),
+        "levels": all_levels(tested.rule, space),
         "status": verdict.status,
         "stopped": tested.status,
         "log_e": tested.log_e,
@@ -63,7 +89,8 @@ def _levels_json(levels: Sequence[int], factor: int, space: Space) -> Any:
     return [names[code] for code in levels]
 
 
-def _all_levels(rule: Rule, space: Space) -> dict[str, list[str]]:
+def all_levels(rule: Rule, space: Space) -> dict[str, list[str]]:
+    """Factor -> every level inside."""
     return {
         space.names[factor]: [space.levels[factor][code] for code in levels]
         for factor, levels in zip(rule.factors, rule.levels, strict=True)

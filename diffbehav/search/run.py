@@ -1,7 +1,7 @@
 """A search over a collected run with live engines: `diffbehav search RUN`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import polars as pl
 from diffbehav.collect.run import open_again
 from diffbehav.compare.screen import CHANNELS
 from diffbehav.errors import InputError
-from diffbehav.search.live import Live
+from diffbehav.search.hunt import OnStep, Screen
+from diffbehav.search.live import Answered, Live, rendered
 from diffbehav.search.outcome import outcome_json
-from diffbehav.search.search import OnStep, Promise, Screen, search
+from diffbehav.search.search import Promise, search
+from diffbehav.search.sentinels import read_sentinels
 from diffbehav.search.space import Space, space_of
 from diffbehav.store import RunFolder, open_untrusted, read_settings, write_json
 from diffbehav.suite import suite_from_resolved
@@ -30,6 +32,8 @@ class SearchRequest:
     delta: float
     level: float
     seed: int
+    sentinels: Sequence[Path] = ()
+    """Earlier runs whose confirmed rules are asked first."""
 
 
 def search_run(
@@ -46,23 +50,31 @@ async def _search_run(
     settings = read_settings(run)
     suite = suite_from_resolved(settings["suite"], name=str(run.settings))
     space = space_of(suite)
-    screen = _screen(run, space)
+    screen = read_screen(run, space)
+    sentinels = read_sentinels(request.sentinels, space, run=request.run)
+    for sentinel in sentinels:
+        if sentinel.reason is not None:
+            on_stage(f"a rule that {', '.join(sentinel.runs)} confirmed cannot be asked: {sentinel.reason}")
     promise = Promise(delta=request.delta, level=request.level)
     on_stage("starting the engines")
     engines, renderer = await open_again(run)
     try:
-        live = Live(run, suite, space, engines, renderer, floor=settings["numeric_floor"])
+        floor = settings["numeric_floor"]
+        live = Live(suite, space, Answered(run.asked, engines, rendered(renderer), suite.sampling, floor=floor))
         outcome = await search(
-            screen, space, live, calls=request.calls, promise=promise, seed=request.seed, on_step=on_step
-        )
+            screen, space, live, calls=request.calls, promise=promise, seed=request.seed, on_step=on_step,
+            sentinels=[each.rule for each in sentinels if each.rule is not None],
+        )  # fmt: skip
     finally:
         await engines.close()
-    found = outcome_json(outcome, space, promise=promise, seed=request.seed, calls=request.calls)
+    found = outcome_json(
+        outcome, space, promise=promise, seed=request.seed, calls=request.calls, sentinels=sentinels
+    )
     write_json(run.search, found)
     return found
 
 
-def _screen(run: RunFolder, space: Space) -> Screen:
+def read_screen(run: RunFolder, space: Space) -> Screen:
     """The screen as compare measured it."""
     with open_untrusted(run.database) as connection:
         rows = connection.sql("SELECT condition_id, grid_index FROM conditions ORDER BY condition_id").pl()

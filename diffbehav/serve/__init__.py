@@ -7,10 +7,12 @@ if TYPE_CHECKING:
     from diffbehav.serve.engine import Engine, Engines, NotServed, NotStored
     from diffbehav.serve.environment import on_gpu, prepare
     from diffbehav.serve.local import open_engine, open_engines
+    from diffbehav.serve.parsed import Parsed
     from diffbehav.serve.rendering import Renderer
     from diffbehav.serve.replay import ReplayEngine
     from diffbehav.serve.selfcheck import Check, check_engines
-    from diffbehav.serve.tool_parser import FORMATS, Parsed, ToolCallParser
+    from diffbehav.serve.tool_format import AUTO, chosen_format
+    from diffbehav.serve.tool_parser import FORMATS, ToolCallParser
 
 _HOMES = {
     "Engine": "engine",
@@ -25,12 +27,15 @@ _HOMES = {
     "ReplayEngine": "replay",
     "Check": "selfcheck",
     "check_engines": "selfcheck",
+    "AUTO": "tool_format",
+    "chosen_format": "tool_format",
     "FORMATS": "tool_parser",
-    "Parsed": "tool_parser",
+    "Parsed": "parsed",
     "ToolCallParser": "tool_parser",
 }
 
 __all__ = [
+    "AUTO",
     "FORMATS",
     "Check",
     "Engine",
@@ -42,6 +47,7 @@ __all__ = [
     "ReplayEngine",
     "ToolCallParser",
     "check_engines",
+    "chosen_format",
     "on_gpu",
     "open_engine",
     "open_engines",

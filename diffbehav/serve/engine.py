@@ -18,8 +18,8 @@ class NotStored(NotServed):
 class Engine(Protocol):
     """Answers and scores under one model.
 
-    The seed of a request is `records.request_seed(prompt.condition_id, sample, sampling.seed)`, so two
-    engines asked with one `Sampling` draw with common random numbers. Temperature 0 is greedy.
+    The seed of a request is `records.request_seed(prompt.condition_id, sample, sampling.seed, prompt.turn)`, so
+    two engines asked with one `Sampling` draw with common random numbers. Temperature 0 is greedy.
     """
 
     @property

@@ -8,6 +8,7 @@ from diffbehav.serve.engine import Engine, Engines
 from diffbehav.serve.environment import on_gpu, prepare, quiet
 from diffbehav.serve.profile import engine_arguments
 from diffbehav.serve.rendering import Renderer
+from diffbehav.serve.tool_format import chosen_format
 
 
 class _Side(NamedTuple):
@@ -54,7 +55,8 @@ async def _open(sides: Sequence[_Side], renderer: Renderer, setup: _Setup, *, sh
         from diffbehav.serve.tool_parser import ToolCallParser
         from diffbehav.serve.vllm_engine import VllmEngine
 
-        parser = ToolCallParser(renderer.tokenizer, tool_format=setup.tool_format)
+        tool_format = chosen_format(setup.tool_format, renderer)
+        parser = ToolCallParser(renderer.tokenizer, tool_format=tool_format)
     served = sides[:1] if shared else sides
     shape = {"max_model_len": setup.max_model_len, "top_k": setup.top_k, "engines": len(served)}
     models = await start_models(

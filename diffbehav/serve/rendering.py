@@ -1,8 +1,10 @@
 """Text to token ids and back, with the tokenizer and the chat template of a model folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os.path import commonprefix
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
@@ -36,6 +38,31 @@ class Renderer:
         except TemplateError as error:
             raise InputError(f"{self._folder}: the chat template refuses a conversation: {error}.") from error
         return list(ids)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of `text` inside an answer, without any that the tokenizer adds at its ends."""
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
+
+    def call_text(self, name: str, arguments: Mapping[str, Any], tools: Sequence[Tool]) -> str:
+        """What the chat template writes for one call behind a text; empty where it writes no calls."""
+        said = {"role": "assistant", "content": "."}
+        # Templates of Mistral models insist on nine letters or digits.
+        call = {"id": "call00001", "type": "function", "function": {"name": name, "arguments": dict(arguments)}}
+        bare, whole = (self._text([said], tools), self._text([said | {"tool_calls": [call]}], tools))
+        # Some templates leave out the text beside a call.
+        head, _, ending = bare.rpartition(said["content"])
+        start = len(commonprefix([head, whole]))
+        return whole[start:].removesuffix(ending).removeprefix(said["content"])
+
+    def _text(self, turns: Sequence[Message], tools: Sequence[Tool]) -> str:
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": "."}, *turns], tools=[dict(tool) for tool in tools], tokenize=False
+                )
+            )
+        except TemplateError as error:
+            raise InputError(f"{self._folder}: the chat template refuses a tool call: {error}.") from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of an answer, special tokens included, without the token that ended the turn."""

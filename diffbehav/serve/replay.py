@@ -15,6 +15,7 @@ from diffbehav.records import Completion, Prompt, Sampling, Score, ToolCall, req
 from diffbehav.serve.engine import NotStored
 
 _OPEN_PARTS = 16
+_KEY = ("condition_id", "sample", "turn")
 _DRAWN_BY = {"candidate": ("candidate",), "trusted": ("trusted", "replicate")}
 """The replicate is a second pass over the trusted model."""
 
@@ -44,8 +45,10 @@ class ReplayEngine:
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """The stored answer to this prompt, drawn with the seed that `sampling` asks for."""
-        seed = request_seed(prompt.condition_id, sample, sampling.seed)
-        place = self._answers.get((prompt.condition_id, sample, seed))
+        seed = request_seed(prompt.condition_id, sample, sampling.seed, prompt.turn)
+        place = self._answers.get((prompt.key, sample, seed))
+        if place is None and prompt.turn:
+            raise NotStored(f"{self._run} holds no {self._side} answer to this conversation after turn {prompt.turn}")
         if place is None:
             raise NotStored(
                 f"{self._run} holds no {self._side} answer {sample} to condition {prompt.condition_id} "
@@ -55,7 +58,7 @@ class ReplayEngine:
 
     async def score(self, prompt: Prompt, answer_ids: Sequence[int]) -> Score:
         """The stored score of this very answer, whichever side gave it."""
-        place = self._scores.get((prompt.condition_id, tuple(answer_ids)))
+        place = self._scores.get((prompt.key, tuple(answer_ids)))
         if place is None:
             raise NotStored(
                 f"{self._run} holds no {self._side} score of this answer to condition {prompt.condition_id}"
@@ -68,15 +71,16 @@ class ReplayEngine:
 
     def _index(self) -> None:
         for answered_by in ("candidate", "trusted", "replicate"):
-            ids = {}
-            for place, row in self._rows("completions", answered_by, ["condition_id", "sample", "seed", "token_ids"]):
-                ids[row["condition_id"], row["sample"]] = tuple(row["token_ids"])
+            asked = {}
+            for place, row in self._rows("completions", answered_by, [*_KEY, "seed", "token_ids", "prompt_digest"]):
+                prompt = row["condition_id"] if row["turn"] == 0 else f"{row['condition_id']}/{row['prompt_digest']}"
+                asked[tuple(row[name] for name in _KEY)] = prompt, tuple(row["token_ids"])
                 if answered_by in _DRAWN_BY[self._side]:
-                    self._answers[row["condition_id"], row["sample"], row["seed"]] = place
+                    self._answers[prompt, row["sample"], row["seed"]] = place
             folder = f"{self._side}-on-{answered_by}"
-            for place, row in self._rows("scores", folder, ["condition_id", "sample", "reason"]):
+            for place, row in self._rows("scores", folder, [*_KEY, "reason"]):
                 if row["reason"] is None:
-                    self._scores[row["condition_id"], ids[row["condition_id"], row["sample"]]] = place
+                    self._scores[asked[tuple(row[name] for name in _KEY)]] = place
 
     def _rows(self, kind: str, name: str, columns: list[str]) -> Iterator[tuple[_Place, Mapping[str, Any]]]:
         for path in self._parts(kind, name):
@@ -105,6 +109,7 @@ def _completion(row: Mapping[str, Any]) -> Completion:
         content=row["content"],
         calls=tuple(ToolCall(call["name"], call["arguments"]) for call in json.loads(row["calls"])),
         parse=row["parse"],
+        parse_reason=row["parse_reason"],
     )
 
 

@@ -61,7 +61,7 @@ class VllmEngine:
         answer = output.outputs[0]
         ids = tuple(answer.token_ids)
         if isinstance(answer.logprobs, FlatLogprobs) and ids:
-            self._scores.put((prompt.condition_id, ids), answer_score(answer.logprobs, answer=len(ids)))
+            self._scores.put((prompt.key, ids), answer_score(answer.logprobs, answer=len(ids)))
         text = self._renderer.decode(ids)
         parsed = self._parser.parse(text)
         return Completion(
@@ -71,12 +71,13 @@ class VllmEngine:
             content=parsed.content,
             calls=parsed.calls,
             parse=parsed.parse,
+            parse_reason=parsed.reason or None,
         )
 
     async def score(self, prompt: Prompt, answer_ids: Sequence[int]) -> Score:
         """Log-probabilities of a given answer; the same answer is computed once."""
         answer = tuple(answer_ids)
-        return await self._scores.get((prompt.condition_id, answer), lambda: self._score(prompt, answer))
+        return await self._scores.get((prompt.key, answer), lambda: self._score(prompt, answer))
 
     async def close(self) -> None:
         """Give back the engine process, also that of another side which shares it."""
@@ -112,7 +113,7 @@ def _drawing(prompt: Prompt, sample: int, sampling: Sampling) -> SamplingParams:
     return SamplingParams(
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
-        seed=None if greedy else request_seed(prompt.condition_id, sample, sampling.seed),
+        seed=None if greedy else request_seed(prompt.condition_id, sample, sampling.seed, prompt.turn),
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )

@@ -8,9 +8,10 @@ FEWEST_ROWS = 8
 """A task with fewer measured conditions is standardised by all tasks together."""
 NORMAL_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
-NORMAL_MEAN_DEVIATION = 1.2533
-"""Standard deviation of a normal distribution over its mean absolute deviation."""
 FLOOR_SHARE = 0.25
+MATERIAL = 0.05
+"""Least floor, on the scale of log1p(nats). Numeric noise and shifts of some hundredths of a nat change no answer; in a
+task that never varies otherwise they would rank above a difference of 100 nats in a task that does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +27,14 @@ class TaskScale:
     pooled_width: float
 
     def z(self, score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
-        """float64 [C]: robust z of each score within its task, NaN where the score is NaN.
-
-        At a width of 0 the centre has z = 0 and any other value an infinite one.
-        """
+        """float64 [C]: robust z of each score within its task, NaN where the score is NaN."""
         x_C = np.log1p(np.maximum(score_C, 0.0))
         centre_C, width_C = np.full(len(x_C), self.pooled_centre), np.full(len(x_C), self.pooled_width)
         if len(self.tasks_G):
             place_C = np.minimum(np.searchsorted(self.tasks_G, task_C), len(self.tasks_G) - 1)
             own_C = self.tasks_G[place_C] == task_C
             centre_C[own_C], width_C[own_C] = self.centre_G[place_C[own_C]], self.width_G[place_C[own_C]]
-        deviation_C = x_C - centre_C
-        return np.asarray(np.divide(deviation_C, width_C, out=_infinite(deviation_C), where=width_C > 0))
+        return np.asarray((x_C - centre_C) / width_C)
 
 
 def task_z(score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
@@ -48,10 +45,8 @@ def task_z(score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
 def task_scale(score_C: np.ndarray, *, task_C: np.ndarray) -> TaskScale:
     """The scale of which z = (x - median_task) / (1.4826 MAD_task + floor), x = log1p(max(score, 0)).
 
-    The floor is a quarter of the median over the tasks of 1.4826 MAD_task, so that a task on which nothing ever varies
-    does not explode. Where that median is 0 because most conditions of most tasks are exactly alike, the floor is a
-    quarter of 1.2533 times the mean absolute deviation from the task medians: a single value that stands out stays
-    finite. A channel without any deviation has the width 0.
+    The floor is a quarter of the median over the tasks of 1.4826 MAD_task, and at least `MATERIAL`, so that a task on
+    which nothing ever varies does not explode.
 
     A task with fewer than 8 measured conditions takes the median and MAD of all conditions.
     """
@@ -64,24 +59,10 @@ def task_scale(score_C: np.ndarray, *, task_C: np.ndarray) -> TaskScale:
     pooled_centre = float(np.median(x))
     pooled_scale = NORMAL_MAD * float(np.median(np.abs(x - pooled_centre)))
     centre_G = np.where(ample_G, _group_medians(x, task), pooled_centre)
-    deviation = x - centre_G[task]
-    scale_G = NORMAL_MAD * _group_medians(np.abs(deviation), task)[ample_G]
-    floor = _floor(scale_G if len(scale_G) else np.array([pooled_scale]), deviation)
+    scale_G = NORMAL_MAD * _group_medians(np.abs(x - centre_G[task]), task)[ample_G]
+    typical = float(np.median(scale_G)) if len(scale_G) else pooled_scale
+    floor = max(FLOOR_SHARE * typical, MATERIAL)
     return TaskScale(tasks[ample_G], centre_G[ample_G], scale_G + floor, pooled_centre, pooled_scale + floor)
-
-
-def _infinite(deviation_C: np.ndarray) -> np.ndarray:
-    """0 where there is no deviation, else an infinity of its sign; NaN stays."""
-    out_C = deviation_C.copy()
-    out_C[deviation_C > 0], out_C[deviation_C < 0] = np.inf, -np.inf
-    return out_C
-
-
-def _floor(scale: np.ndarray, deviation: np.ndarray) -> float:
-    typical = np.median(scale)
-    if typical == 0.0:
-        typical = NORMAL_MEAN_DEVIATION * np.abs(deviation).mean()
-    return float(FLOOR_SHARE * typical)
 
 
 def _group_medians(x: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 
 from diffbehav.errors import InfrastructureError, InputError, IntegrityError
 
+QueryError = duckdb.Error
+"""What a statement raises that the database refuses, for instance a view that wants to read another file."""
 LOCKED_DOWN: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -61,6 +64,10 @@ class Builder:
         self._connection.register("frame", frame.to_arrow())
         self._connection.execute(f"INSERT INTO {quoted(table)} ({names}) SELECT {names} FROM frame")
         self._connection.unregister("frame")
+
+    def execute(self, statement: str, **values: Any) -> None:
+        """Run a statement that fills tables from other tables; `values` are its parameters `$name`."""
+        self._connection.execute(statement, values)
 
 
 def open_untrusted(path: Path) -> duckdb.DuckDBPyConnection:

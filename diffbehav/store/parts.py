@@ -16,6 +16,7 @@ COMPLETIONS = pa.schema(
     [
         ("condition_id", pa.string()),
         ("sample", pa.int32()),
+        ("turn", pa.int32()),
         ("seed", pa.int64()),
         ("text", pa.string()),
         ("content", pa.string()),
@@ -23,12 +24,16 @@ COMPLETIONS = pa.schema(
         ("finish_reason", pa.string()),
         ("parse", pa.string()),
         ("calls", pa.string()),
+        ("results", pa.string()),
+        ("prompt_digest", pa.string()),
+        ("parse_reason", pa.string()),
     ]
 )
 SCORES = pa.schema(
     [
         ("condition_id", pa.string()),
         ("sample", pa.int32()),
+        ("turn", pa.int32()),
         ("logprobs", pa.list_(pa.float32())),
         ("top_ids", pa.list_(pa.int32())),
         ("top_logprobs", pa.list_(pa.float32())),
@@ -36,6 +41,20 @@ SCORES = pa.schema(
         ("reason", pa.string()),
     ]
 )
+EPISODES = pa.schema(
+    [
+        ("condition_id", pa.string()),
+        ("side", pa.string()),
+        ("sample", pa.int32()),
+        ("turns", pa.int32()),
+        ("ended", pa.string()),
+        ("reason", pa.string()),
+        ("state", pa.string()),
+        ("state_digest", pa.string()),
+    ]
+)
+CELLS = pa.schema([("condition_id", pa.string()), ("grid_index", pa.int64())])
+"""Which cell of the grid a condition is that a search asked for."""
 VOCABULARY = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
 
 
@@ -47,6 +66,7 @@ def conditions_schema(factors: Sequence[str]) -> pa.Schema:
         + [
             ("messages", pa.string()),
             ("tools", pa.string()),
+            ("world", pa.string()),
             ("prompt_tokens", pa.int32()),
             ("prompt_ids", pa.list_(pa.int32())),
         ]

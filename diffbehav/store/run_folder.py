@@ -10,7 +10,7 @@ from diffbehav.errors import InputError, IntegrityError
 from diffbehav.store.parts import disk_error
 
 Settings = Mapping[str, Any]
-IDENTITY = ("suite", "suite_digest", "sides", "sampling", "top_k", "block", "limit")
+IDENTITY = ("suite", "suite_digest", "sides", "sampling", "top_k", "block", "limit", "ledger")
 """The keys of run.json that must be equal for a run to be resumed."""
 
 
@@ -26,6 +26,11 @@ class RunFolder(NamedTuple):
     @property
     def conditions(self) -> Path:
         return self.path / "conditions.parquet"
+
+    @property
+    def earlier(self) -> Path:
+        """The cells that the ledger held when the conditions were drawn; absent where no ledger was named."""
+        return self.path / "earlier.parquet"
 
     @property
     def vocabulary(self) -> Path:
@@ -50,8 +55,27 @@ class RunFolder(NamedTuple):
         return RunFolder(self.path / "search")
 
     @property
+    def canaries(self) -> Path:
+        """What the planted canaries came to; absent before all of them have ended."""
+        return self.path / "canaries.json"
+
+    def canary(self, *names: str) -> "RunFolder":
+        """A folder with answers that were asked for the canaries, in the format of a run."""
+        return RunFolder(self.path.joinpath("canaries", *names))
+
+    @property
+    def cells(self) -> Path:
+        """Folder of the parts that say which cells a search asked for; in the folder `asked` alone."""
+        return self.path / "cells"
+
+    @property
     def report(self) -> Path:
         return self.path / "report"
+
+    @property
+    def episodes(self) -> Path:
+        """Folder of the parts that say how episodes ended; absent where models are asked for one turn."""
+        return self.path / "episodes"
 
     def completions(self, side: str) -> Path:
         """Folder of the parts with the answers of `side`."""

@@ -11,8 +11,12 @@ from diffbehav.suite.pooled import axes
 from diffbehav.suite.problems import Problem, meant
 from diffbehav.suite.strict_yaml import Key
 from diffbehav.suite.templates import RenderError, is_variable, render, unknown_variables, variables
+from diffbehav.suite.world_checks import first_world, world_problems
 
-RESERVED = ("condition_id", "grid_index", "task", "messages", "tools", "prompt_tokens")
+RESERVED = (
+    "condition_id", "grid_index", "task", "messages", "tools", "prompt_tokens", "score", "flagged", "calls_differ",
+    "text_differs", "replicate_calls_differ", "replicate_text_differs", "said", "did",
+)  # fmt: skip
 MAX_CELLS = 2**63 - 1
 
 Path = tuple[Key, ...]
@@ -26,6 +30,7 @@ def problems(suite: SuiteFile) -> list[Problem]:
         *_factors(suite),
         *_derived(suite),
         *_templates(suite),
+        *world_problems(suite),
     ]
     return found or [*_first_cells(suite), *_exclusions(suite), *_size(suite)]
 
@@ -201,6 +206,8 @@ def _first_cells(suite: SuiteFile) -> Iterator[Problem]:
     first = {name: levels(factor)[0] for name, factor in suite.factors.items()}
     first |= {name: derive(first[each.source], part=each.part) for name, each in suite.derived.items()}
     pooled = {name: each.levels for name, each in suite.factors.items() if isinstance(each, PooledList)}
+    for task in suite.tasks[:1]:
+        yield from first_world(suite, {**task.vars, **first, **pooled})
     for task in suite.tasks:
         for place, message in message_paths(suite, task):
             for below, text in texts(message):

@@ -9,6 +9,7 @@ from diffbehav.suite.grid import Cell, Grid
 from diffbehav.suite.model import LevelList, MessageTemplate
 from diffbehav.suite.pooled import present
 from diffbehav.suite.seen import Seen
+from diffbehav.suite.simulated import filled_json, simulated
 from diffbehav.suite.suite import Suite
 from diffbehav.suite.templates import RenderError, Values, render
 
@@ -36,21 +37,22 @@ def conditions(suite: Suite, indices: Iterable[int]) -> Iterator[Condition]:
         tools = [tool for name, tool in definitions.items() if name in offered]
         templates = task.messages if task.messages is not None else suite.declared.messages
         assert templates is not None, "checked at load"
-        messages = _messages(suite, cell, templates, {**task.vars, **cell.levels, **pooled})
-        name = condition_id(messages, tools)
+        messages, world = _filled_in(suite, cell, templates, {**task.vars, **cell.levels, **pooled})
+        name = condition_id(messages, tools, world)
         other = seen.add(int(name, 16), index)
         if other != index:
             raise _same(suite, grid, first=other, second=index)
         yield Condition(
-            id=name, index=index, task=cell.task, levels=cell.levels, messages=messages, tools=tools
+            id=name, index=index, task=cell.task, levels=cell.levels, messages=messages, tools=tools, world=world
         )
 
 
-def _messages(
+def _filled_in(
     suite: Suite, cell: Cell, templates: Sequence[MessageTemplate], values: Values
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Messages and world."""
     try:
-        return list(_filled(templates, values))
+        return list(_filled(templates, values)), simulated(suite.declared, values)
     except RenderError as error:
         raise InputError(
             f"error[suite.template]: {suite.name}  task {cell.task!r} at {_levels(cell)}: {error}\n"
@@ -73,19 +75,9 @@ def _filled(templates: Sequence[MessageTemplate], values: Values) -> Iterator[di
         for past in template.tool_calls:
             made += 1
             waiting.append((f"call_{made}", past.name))
-            function = {"name": past.name, "arguments": _filled_json(past.arguments, values)}
+            function = {"name": past.name, "arguments": filled_json(past.arguments, values)}
             message["tool_calls"].append({"id": f"call_{made}", "type": "function", "function": function})
         yield message
-
-
-def _filled_json(value: Any, values: Values) -> Any:
-    if isinstance(value, str):
-        return render(value, values)
-    if isinstance(value, dict):
-        return {key: _filled_json(item, values) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled_json(item, values) for item in value]
-    return value
 
 
 def _same(suite: Suite, grid: Grid, *, first: int, second: int) -> InputError:

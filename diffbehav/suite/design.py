@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,49 +19,69 @@ _TRIES = 16
 _PATIENCE = 50_000_000
 
 
-def draw(suite: Suite, *, limit: int | None = None) -> Iterator[int]:
+class Asked(NamedTuple):
+    """What earlier runs asked, so that a draw goes on behind it."""
+
+    draws: int
+    """How many runs there were."""
+    cells: np.ndarray
+    """int64: their grid indices."""
+
+
+NOTHING_ASKED = Asked(0, np.empty(0, dtype=np.int64))
+
+
+def draw(suite: Suite, *, limit: int | None = None, asked: Asked = NOTHING_ASKED) -> Iterator[int]:
     """Distinct grid indices that no exclusion forbids, in a seeded random order; of a covering design pass by pass.
 
-    `limit` keeps the first so many, so a smaller draw is part of a larger one and is itself a random subset.
+    `limit` keeps the first so many, so a smaller draw is part of a larger one and is itself a random subset. What was
+    `asked` before is not drawn again: a covering design goes on with its next passes, the others with further cells.
     """
     if limit is not None and limit < 0:
         raise InputError(f"limit {limit!r} is negative; give 0 or more, or none")
     design, grid = suite.design, Grid(suite)
+    seen = set[int](asked.cells.tolist())
     if isinstance(design, RandomDesign):
         wanted = design.n if limit is None else min(design.n, limit)
-        return _with_neighbours(suite, grid, design, wanted)
+        return _with_neighbours(suite, grid, design, wanted, seen)
     if isinstance(design, CoveringDesign):
-        return islice(_covering(suite, design), limit)
-    return _full(suite, grid, limit)
+        return islice(_covering(suite, design, asked.draws * design.passes, seen), limit)
+    return islice(_full(suite, grid, seen), limit)
 
 
-def _full(suite: Suite, grid: Grid, limit: int | None) -> Iterator[int]:
-    left = grid.size if limit is None else limit
+def _full(suite: Suite, grid: Grid, seen: set[int]) -> Iterator[int]:
     found = False
     for batch in _allowed(suite, grid, seed=suite.sampling.seed):
-        for index in batch[:left].tolist():
-            found = True
-            yield index
-        left -= len(batch)
-        if left <= 0:
-            return
+        for index in batch.tolist():
+            if index not in seen:
+                found = True
+                yield index
     if not found:
-        raise _too_few(suite, wanted=1, found=0)
+        raise _too_few(suite, wanted=1, asked=len(seen), found=0)
 
 
-def _covering(suite: Suite, design: CoveringDesign) -> Iterator[int]:
+def _covering(suite: Suite, design: CoveringDesign, first: int, seen: set[int]) -> Iterator[int]:
     passes = Passes(suite, design)
-    seen = set[int]()
-    for number in range(design.passes):
+    found = False
+    for number in range(first, first + design.passes):
         for index in passes.take(number).tolist():
             if index not in seen:
                 seen.add(index)
+                found = True
                 yield index
+    if not found:
+        raise InputError(
+            f"error[suite.too_few_cells]: {suite.name}  design: passes {first + 1} to {first + design.passes} hold no "
+            f"cell beside the {len(seen):,} that earlier runs asked\n"
+            "  fix: add levels or tasks, or use a full design; the ledger has what these passes can add"
+        )
 
 
-def _with_neighbours(suite: Suite, grid: Grid, design: RandomDesign, wanted: int) -> Iterator[int]:
+def _with_neighbours(
+    suite: Suite, grid: Grid, design: RandomDesign, wanted: int, seen: set[int]
+) -> Iterator[int]:
     rng = np.random.default_rng([design.seed, 1])
-    seen = set[int]()
+    before, drawn = len(seen), 0
     for batch in _bases(suite, grid, seed=design.seed):
         for base, proposals in zip(
             batch.tolist(), _proposals(grid, batch, design.neighbours, rng), strict=True
@@ -73,11 +94,11 @@ def _with_neighbours(suite: Suite, grid: Grid, design: RandomDesign, wanted: int
                 if near is not None:
                     seen.add(near)
                     group.append(near)
-            yield from group[:wanted]
-            wanted -= len(group)
-            if wanted <= 0:
+            yield from group[: wanted - drawn]
+            drawn += len(group)
+            if drawn >= wanted:
                 return
-    raise _too_few(suite, wanted=design.n, found=len(seen))
+    raise _too_few(suite, wanted=design.n, asked=before, found=drawn)
 
 
 def _bases(suite: Suite, grid: Grid, *, seed: int) -> Iterator[np.ndarray]:
@@ -121,7 +142,7 @@ def _proposals(
     The neighbours of a cell differ in different factors as far as there are factors enough.
     """
     axes = np.array([axis for axis in range(1, len(grid.radices)) if grid.radices[axis] > 1], dtype=np.int64)
-    if not axes.size or not neighbours:
+    if not (axes.size and neighbours and cells.size):
         return [[[] for _ in range(neighbours)]] * len(cells)
     radices, strides = np.array(grid.radices), np.array(grid.strides, dtype=np.int64)
     rounds = -(-neighbours * _TRIES // axes.size)
@@ -149,7 +170,13 @@ def _any_neighbour(grid: Grid, base: int, seen: set[int]) -> int | None:
     return None
 
 
-def _too_few(suite: Suite, *, wanted: int, found: int) -> InputError:
+def _too_few(suite: Suite, *, wanted: int, asked: int, found: int) -> InputError:
+    if asked:
+        return InputError(
+            f"error[suite.too_few_cells]: {suite.name}  design: wants {wanted:,} distinct cells that no earlier run "
+            f"asked, the grid has {found:,} beside the {asked:,} that were\n"
+            "  fix: lower `n` or give --limit, or begin another ledger after changing the suite"
+        )
     return InputError(
         f"error[suite.too_few_cells]: {suite.name}  design: wants {wanted:,} distinct cells, "
         f"the grid has {found:,} after exclusions\n  fix: lower `n`, or add levels, or exclude less"

@@ -1,7 +1,6 @@
 """The JSON Schema of suite files, for editors and for the hint after a misspelt key."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from diffbehav.suite.model import SuiteFile
@@ -19,19 +18,13 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "diffbehav suite"}
 
 
-def allowed_keys(path: Sequence[str | int]) -> list[str]:
-    """The keys a mapping at `path` may have."""
-    schema = _schema()
+def allowed_keys(path: Sequence[str | int], schema: dict[str, Any]) -> list[str]:
+    """The keys a mapping at `path` may have in a file that `schema` describes."""
     places = _expand([schema], schema["$defs"])
     for step in path:
         below = [found for place in places if (found := _below(place, step)) is not None]
         places = _expand(below, schema["$defs"]) if below else places
     return list(dict.fromkeys(key for place in places for key in place.get("properties", ())))
-
-
-@lru_cache(maxsize=1)
-def _schema() -> dict[str, Any]:
-    return json_schema()
 
 
 def _expand(places: Iterable[dict[str, Any]], definitions: dict[str, Any]) -> list[dict[str, Any]]:

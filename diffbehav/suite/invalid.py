@@ -19,40 +19,43 @@ _WANTED = {
 }
 
 
-def invalid_fields(error: ValidationError) -> list[Problem]:
-    """One problem for each error."""
-    return [_problem(each) for each in error.errors(include_url=False)]
+def invalid_fields(error: ValidationError, *, noun: str, schema: dict[str, Any]) -> list[Problem]:
+    """One problem for each error in a `suite` or a `policy` file, which `schema` describes."""
+    command = "diffbehav schema" if noun == "suite" else f"diffbehav schema --{noun}"
+    found = [_problem(each, schema, command) for each in error.errors(include_url=False)]
+    return [problem._replace(id=f"{noun}.{problem.id}") for problem in found]
 
 
-def _problem(each: Any) -> Problem:
+def _problem(each: Any, schema: dict[str, Any], command: str) -> Problem:
     path, kind = each["loc"], each["type"]
     value = each["input"]
     if kind == "extra_forbidden":
-        hint = meant(str(path[-1]), allowed_keys(path[:-1]))
-        fix = "rename the key, or run `diffbehav schema` and enable editor completion"
-        return Problem("suite.unknown_key", path, f"unknown key{hint}", fix, at_key=True)
+        hint = meant(str(path[-1]), allowed_keys(path[:-1], schema))
+        fix = f"rename the key, or run `{command}` and enable editor completion"
+        return Problem("unknown_key", path, f"unknown key{hint}", fix, at_key=True)
     if kind == "missing":
         reason = f"missing key `{path[-1]}`"
         return Problem(
-            "suite.missing_key", path[:-1], reason, f"add `{path[-1]}:`; it has no default", at_key=True
+            "missing_key", path[:-1], reason, f"add `{path[-1]}:`; it has no default", at_key=True
         )
-    if kind == "union_tag_not_found":
-        return Problem(
-            "suite.missing_key", path, "missing key `kind`", "add `kind:`; it has no default", at_key=True
-        )
-    if kind == "union_tag_invalid":
-        reason = f"unknown kind {each['ctx']['tag']!r}"
-        return Problem("suite.value", (*path, "kind"), reason, f"use {each['ctx']['expected_tags']}")
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        key = "effect" if each["ctx"]["discriminator"] == "'effect'" else "kind"
+        if kind == "union_tag_not_found":
+            return Problem(
+                "missing_key", path, f"missing key `{key}`", f"add `{key}:`; it has no default", at_key=True
+            )
+        reason = f"unknown {key} {each['ctx']['tag']!r}"
+        return Problem("value", (*path, key), reason, f"use {each['ctx']['expected_tags']}")
     if kind in _WANTED:
         return Problem(
-            "suite.type", path, f"wants {_WANTED[kind]}, got {_shown(value)}", f"write {_WANTED[kind]}"
+            "type", path, f"wants {_WANTED[kind]}, got {_shown(value)}", f"write {_WANTED[kind]}"
         )
     if kind == "too_short":
-        return Problem("suite.value", path, "is empty", "write at least one")
+        return Problem("value", path, "is empty", "write at least one")
     message = each["msg"].removeprefix("Value error, ").replace("Input should", "must")
     if kind != "value_error":
         message = f"{message[:1].lower()}{message[1:]}, got {_shown(value)}"
-    return Problem("suite.value", path, message, "run `diffbehav schema` for what the field may hold")
+    return Problem("value", path, message, f"run `{command}` for what the field may hold")
 
 
 def _shown(value: Any) -> str:

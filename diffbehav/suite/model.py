@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from diffbehav.suite.fields import Date, FreeJson, OneOrMore, Real, Strict, Text, Whole, Written, core
+from diffbehav.suite.world import WorldTable
 
 SCHEMA = "diffbehav.suite/1"
 
@@ -275,6 +276,23 @@ class SuiteFile(Strict):
         description="Combinations that must not occur: factor (or derived, or `task`) -> level or levels. A pooled "
         "level is a factor: `tool.delete_file: present`.",
         examples=[[{"task": "delete_log", "extra_tool": "delete_file"}]],
+    )
+    max_turns: Whole = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="Turns of the model after which a conversation ends; more than 1 needs a `world`.",
+        examples=[3],
+    )
+    world: WorldTable | None = Field(
+        default=None,
+        description="The simulated world that answers the model's calls, so that a conversation goes on.",
+        examples=[
+            {
+                "files": {"/srv/notes.txt": "{{ marker }}"},
+                "tools": {"now": {"effect": "reply", "result": "{{ date }}"}},
+            }
+        ],
     )
     sampling: SamplingTable = Field(
         description="How answers are drawn.",

@@ -14,12 +14,14 @@ from pydantic import ValidationError
 from diffbehav.errors import InputError
 from diffbehav.records import Sampling
 from diffbehav.suite import checks
+from diffbehav.suite.editor import json_schema
 from diffbehav.suite.invalid import invalid_fields
 from diffbehav.suite.levels import derived_levels
 from diffbehav.suite.model import CoveringDesign, FullDesign, LevelList, PooledList, RandomDesign, SuiteFile
 from diffbehav.suite.pooled import Pool, axes, pool
 from diffbehav.suite.problems import Source, refusal, show_at
 from diffbehav.suite.strict_yaml import YamlError, parse
+from diffbehav.suite.world_checks import world_variables
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,11 @@ class Suite:
     def design(self) -> FullDesign | RandomDesign | CoveringDesign:
         """Which cells are asked."""
         return self.declared.design
+
+    @property
+    def max_turns(self) -> int:
+        """Turns of the model after which a conversation ends; calls are answered where it is above 1."""
+        return self.declared.max_turns
 
     @property
     def replicate(self) -> float:
@@ -105,6 +112,8 @@ class Suite:
         for task in self.declared.tasks:
             for _, message in checks.message_paths(self.declared, task):
                 used |= checks.variables_of(message)
+        if self.declared.world is not None:
+            used |= world_variables(self.declared.world)
         used |= {source for name, source in self.derived_names.items() if name in used}
         for name, factor in self.declared.factors.items():
             if isinstance(factor, PooledList):
@@ -163,7 +172,7 @@ def _checked(content: Any, source: Source) -> Suite:
     try:
         declared = SuiteFile.model_validate(content)
     except ValidationError as error:
-        raise refusal(source, invalid_fields(error)) from error
+        raise refusal(source, invalid_fields(error, noun="suite", schema=json_schema())) from error
     found = checks.problems(declared)
     if found:
         raise refusal(source, found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -16,7 +16,7 @@ class RenderError(ValueError):
 
 
 class Unknown(NamedTuple):
-    """A variable that a template names and nothing provides."""
+    """A variable, or a part of one, that a template names."""
 
     name: str
     line: int
@@ -48,6 +48,19 @@ def unknown_variables(template: str, *, known: Collection[str]) -> Iterator[Unkn
             yield Unknown(node.name, node.lineno)
 
 
+def attributes(template: str, name: str) -> Iterator[Unknown]:
+    """Every `x` the template takes from `name.x`, and '' for each use of `name` as a whole."""
+    tree = _ENVIRONMENT.parse(template)
+    taken = [each for each in tree.find_all(nodes.Getattr) if isinstance(each.node, nodes.Name)]
+    inner = [each.node for each in taken]
+    for each in taken:
+        if isinstance(each.node, nodes.Name) and each.node.name == name:
+            yield Unknown(each.attr, each.lineno)
+    for whole in tree.find_all(nodes.Name):
+        if whole.name == name and not any(whole is each for each in inner):
+            yield Unknown("", whole.lineno)
+
+
 def is_variable(name: str) -> bool:
     """Whether a template can refer to `name`: not a keyword, not a constant."""
     try:
@@ -56,7 +69,7 @@ def is_variable(name: str) -> bool:
         return False
 
 
-def render(template: str, values: Values) -> str:
+def render(template: str, values: Mapping[str, Any]) -> str:
     """The template filled in."""
     try:
         return _compiled(template).render(values)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import binom, median_abs_deviation
 
-from diffbehav.distance.calls import call_distances
+from diffbehav.distance.calls import Turns, call_distances, comparing
 from diffbehav.distance.likelihood import llr_scan
 from diffbehav.distance.text import token_edit
 from diffbehav.distance.topk import TopK, token_bounds
@@ -152,7 +152,8 @@ def call_lines(rng: np.random.Generator) -> list[Line]:
     far = [texts[place] for place in rng.permutation(2000)]
 
     def work(others: list[str]) -> None:
-        call_distances(texts, others, severities={}, default_severity=1.0)
+        sides = Turns(texts, [None] * 2000), Turns(others, [None] * 2000)
+        call_distances(*sides, tools_N=None, compare=comparing(severities={}, default_severity=1.0))
 
     def loop(others: list[str]) -> None:
         for candidate, trusted in zip(texts, others, strict=True):

@@ -30,11 +30,13 @@ class SlowEngine(ToyEngine):
         return await super().complete(prompt, sample, sampling)
 
 
-async def collect(folder: RunFolder, suite: Suite, *, candidate: dict, trusted: dict) -> Progress:
+async def collect(
+    folder: RunFolder, suite: Suite, *, candidate: dict, trusted: dict, engine: type[ToyEngine] = SlowEngine
+) -> Progress:
     """Fill `folder` with the answers of two toy engines made with these arguments."""
     planned = plan(suite, ToyRenderer(), folder.conditions, limit=None, context=1000)
     levels = levels_by_condition(folder, suite)
-    engines = Engines(SlowEngine(levels, **candidate), SlowEngine(levels, **trusted))
+    engines = Engines(engine(levels, **candidate), engine(levels, **trusted))
     return await feed(folder, planned, engines, suite.sampling, on_progress=lambda _: None)
 
 

@@ -11,21 +11,25 @@ import pytest
 from diffbehav.collect.blocks import BLOCK
 from diffbehav.collect.run import described_factors
 from diffbehav.compare import DISTANCES, compare
+from diffbehav.compare.sensitivity import NOT_MEASURED
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import findings_json, write_report
 from diffbehav.store import VOCABULARY, RunFolder, part_path, write_parquet, write_settings
-from diffbehav.suite import load_suite
-from tests.collect.toy_run import SUITE, collect, planted_rule
-from tests.planted import Levels, ToyRenderer
+from diffbehav.suite import Suite, load_suite
+from tests.collect.toy_run import SUITE, SlowEngine, collect, planted_rule
+from tests.planted import Levels, ToyEngine, ToyRenderer
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 
 
-def collected(path: Path, *, candidate: dict[str, Any], trusted: dict[str, Any] | None = None) -> Path:
+def collected(
+    path: Path, *, candidate: dict[str, Any], trusted: dict[str, Any] | None = None,
+    engine: type[ToyEngine] = SlowEngine, suite: Suite | None = None,
+) -> Path:
     """A run folder of the planted suite, as `diffbehav run` leaves it."""
-    folder, suite = RunFolder(path), load_suite(SUITE)
+    folder, suite = RunFolder(path), suite or load_suite(SUITE)
     path.mkdir(parents=True, exist_ok=True)
-    asyncio.run(collect(folder, suite, candidate=candidate, trusted=trusted or {}))
+    asyncio.run(collect(folder, suite, candidate=candidate, trusted=trusted or {}, engine=engine))
     ids, texts = zip(*ToyRenderer().vocabulary(), strict=True)
     write_parquet(folder.vocabulary, {"token_id": ids, "text": texts}, VOCABULARY)
     sides = {side: {"path": side, "digest": side * 8} for side in ("candidate", "trusted")}
@@ -90,15 +94,19 @@ def test_a_planted_trigger_of_one_derived_level_is_named_by_that_level(tmp_path:
 def test_the_trusted_model_against_itself_is_zero_on_every_distance_and_gives_no_rule(tmp_path: Path) -> None:
     run = collected(tmp_path / "run", candidate={})
     compare(run)
-    assert findings_json(run) == {
-        "run_id": "run", "verdict": "NO_DIVERGENCE_FOUND", "strongest_candidate": None, "findings": []
+    found = findings_json(run)
+    assert {item["what"] for item in found.pop("not_tested")} >= {"catalogue", "combinations", "secrets", "search"}
+    assert found == {
+        "run_id": "run", "verdict": "NO_DIVERGENCE_FOUND", "strongest_candidate": None, "findings": [],
+        "sentinels": [],
+        "sensitivity": {"sentence": NOT_MEASURED, "measured": None},
     }  # fmt: skip
     rows = duckdb.connect(str(run / "run.duckdb")).sql(
         "SELECT distance, min(value), max(value) FROM divergences GROUP BY ALL"
     ).fetchall()
     assert {name for name, *_ in rows} == DISTANCES.keys()
     for name, low, high in rows:
-        if name == "first_divergent_token":
+        if name in ("first_divergent_token", "call_energy", "code_finding_excess", "violation_excess"):
             assert low is high is None
         elif not name.endswith("_upper"):
             assert low == high == 0.0, name

@@ -5,7 +5,7 @@ from diffbehav.compare.verdict import verdict
 
 
 def searched(*, exhausted: bool = True, unmeasured: int = 0) -> Searched:
-    return Searched([], exhausted=exhausted, delta=0.05, level=0.05, calls_spent=900, unmeasured=unmeasured)
+    return Searched([], exhausted=exhausted, delta=0.05, level=0.05, calls=6000, calls_spent=900, unmeasured=unmeasured)
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,10 @@ def test_pieces_bound_the_edit_distance_from_above_and_keep_zero(a: str, b: str)
     assert pieces * max(len(padding + a), len(padding + b)) >= whole - 1e-9
     assert (pieces == 0.0) == (a == b)
     assert (string_distance(a, a), edit_distance(padding, padding)) == (0.0, 0.0)
+
+
+def test_a_megabyte_of_list_items_is_cut_in_pieces_and_named_as_one_change() -> None:
+    ones, twos = read(json.dumps({"x": [1, 1] * 100_000})), read(json.dumps({"x": [1, 2] * 100_000}))
+    assert distance(ones, twos) == pytest.approx(0.5)
+    (change,) = changes(ones, twos)
+    assert (change.edit, change.path) == ("changed", "$")

@@ -109,3 +109,38 @@ def test_marginals_put_the_dot_at_the_share_and_say_not_tested() -> None:
     assert float(bar.attrib["x1"]) < float(dot.attrib["cx"]) < float(bar.attrib["x2"])
     assert "not tested" in words(marginals())
     assert "2 of 8" in words(marginals())
+
+
+def covered(names: list[str]) -> str:
+    rows = [
+        {"first": names[0], "second": names[1], "possible": 8, "once": 8, "often": 2},
+        {"first": names[1], "second": names[1], "possible": 4, "once": 3, "often": 0},
+    ]
+    return svg.pair_coverage(pl.DataFrame(rows), names=names, exposures=5)
+
+
+def test_coverage_of_pairs_has_once_above_the_diagonal_and_often_below_it() -> None:
+    root = parsed(covered(["task", "tool (pooled)", "year (from date)"]))
+    cells = {group.find("title").text: group.find("rect") for group in root.iter("g")}
+    above = cells["task, tool (pooled): met at least once: 8 of 8"]
+    below = cells["task, tool (pooled): met at least 5 times: 2 of 8"]
+    assert (above.attrib["class"], below.attrib["class"]) == ("h9", "h3")
+    assert float(above.attrib["x"]) > float(below.attrib["x"])
+    assert float(above.attrib["y"]) < float(below.attrib["y"])
+    assert {"100%", "25%", "0%"} <= set(words(covered(["a", "b", "c"])))
+    assert not any("year" in title for title in cells), "a pair that cannot be met is left blank"
+
+
+def test_coverage_of_pairs_never_rounds_up_to_everything_and_keeps_every_label_inside() -> None:
+    frame = pl.DataFrame([{"first": "a", "second": "b", "possible": 1000, "once": 999, "often": 1}])
+    shown = words(svg.pair_coverage(frame, names=["a", "b"], exposures=5))
+    assert "99%" in shown and "<1%" in shown
+    root = parsed(covered(["a", "b", "a factor with a long name"]))
+    last = [text for text in root.iter("text") if text.text.startswith("a factor") and "transform" in text.attrib][0]
+    assert float(root.attrib["width"]) > float(last.attrib["x"]) + 5 * len(last.text)
+
+
+def test_hostile_names_in_the_coverage_of_pairs_stay_text() -> None:
+    text = covered([HOSTILE, "b"])
+    assert "<script" not in text and "\u202e" not in text
+    assert parsed(text).attrib["role"] == "img"

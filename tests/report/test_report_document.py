@@ -9,16 +9,21 @@ import pytest
 from scipy.stats import binomtest
 
 from diffbehav import untrusted
+from diffbehav.compare.slices import fill_slices
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import findings_json, write_report
 from diffbehav.report.factors import Factor, Level, date_factor, driving_factors
 from diffbehav.report.findings import Finding
-from diffbehav.report.words import HEADLINES, prevalence
-from tests.report.synthetic import DATES, FACTORS, THRESHOLD, make_run
+from diffbehav.report.html import small
+from diffbehav.report.words import HEADLINES
+from diffbehav.store import Builder
+from tests.report.synthetic import DATES, DERIVED, FACTORS, THRESHOLD, make_run
 
 
 def rule(**levels: list[str]) -> Finding:
-    return Finding("F001", levels, "NOT TESTED", "text", 1, 1, None, None, 1, 1, 1, 0, 5, 5, None, None, None, "none")
+    numbers = (1, 1, None, None, 1, 1, 1, 0, 5, 5)
+    rest = (None, None, None, "none", "screen_score", None, "none", "f" * 64)
+    return Finding("F001", levels, "NOT TESTED", "text", *numbers, *rest)
 
 
 def factor(name: str, source: str | None = None, levels: tuple[str, ...] = ("a", "b")) -> Factor:
@@ -69,12 +74,13 @@ def test_an_untested_level_is_in_the_marginals_without_a_share(document: dict) -
 
 
 def test_coverage_counts_pairs_of_levels_and_leaves_out_what_decides_one_another(document: dict) -> None:
-    pairs = {(pair["first"], pair["second"]): pair for pair in document["coverage"]["pairs"]}
-    assert ("date", "year") not in pairs
-    assert ("year", "weekday") not in pairs
+    pairs = {(pair["first"], pair["second"]): pair for pair in document["coverage"]["counted"]["pairs"]["run"]}
+    assert ("date", "year (from date)") not in pairs
+    assert ("year (from date)", "weekday (from date)") in pairs
     tested = pairs["date", "path"]
     assert tested["possible"] == len(DATES) * len(FACTORS["path"])
-    assert tested["exposed"] == tested["possible"] - sum(day < "2023-07" for day in DATES)
+    assert tested["once"] == tested["possible"] - sum(day < "2023-07" for day in DATES)
+    assert tested["least"] == 0
 
 
 def test_missing_numbers_are_counted_by_reason(document: dict) -> None:
@@ -118,10 +124,12 @@ def test_a_run_without_findings_and_scores_still_has_a_report(tmp_path: Path) ->
     connection.execute("DELETE FROM findings")
     connection.execute("UPDATE screen SET score = NULL, reason = 'nothing was scored'")
     connection.execute("UPDATE run SET value = 'null' WHERE key = 'threshold'")
+    connection.execute("DELETE FROM outcomes; DELETE FROM slices")
+    fill_slices(Builder(connection), [*FACTORS, *DERIVED], threshold=None)
     connection.close()
     page = write_report(tmp_path, tmp_path / "report")[0].read_text("utf-8")
     assert "No rule over the factors separated the two models" in page
-    assert "No condition was measured" in page
+    assert "Conditions without a screen score: 552 of 552" in page
 
 
 def test_a_folder_without_a_database_and_a_database_without_facts_are_named(tmp_path: Path) -> None:
@@ -146,7 +154,7 @@ def test_a_database_cannot_make_the_report_read_another_file(hostile_run: Path, 
         f"FROM read_text('{secret}')) ELSE value END AS value FROM old_run"
     )
     connection.close()
-    with pytest.raises(duckdb.Error, match="disabled by configuration"):
+    with pytest.raises(IntegrityError, match="disabled by configuration"):
         findings_json(tmp_path)
 
 
@@ -170,5 +178,71 @@ def test_the_date_factor_is_the_longest_one_whose_levels_are_all_iso_dates() -> 
     assert date_factor([odd, factor("locale")]) is None
 
 
-def test_the_prevalence_bound_is_three_over_n() -> None:
-    assert "0.5 % (3/N, N = 600)" in prevalence(600)
+NOT_TESTED = (
+    "catalogue", "combinations", "triples", "pools", "sampling", "turns", "cut", "tasks", "secrets", "harness",
+    "inputs", "unscored", "scan", "search",
+)  # fmt: skip
+
+
+def test_what_was_not_tested_is_in_the_report_and_in_the_findings_alike(hostile_run: Path, document: dict) -> None:
+    found = findings_json(hostile_run)["not_tested"]
+    assert found == document["not_tested"]
+    text = {item["what"]: item["text"] for item in found}
+    assert tuple(text) == NOT_TESTED
+    assert "4be1" * 16 in text["catalogue"]
+    assert "no grid finds a random passphrase" in text["secrets"]
+    assert "7 levels of `tool`" in text["pools"] and "only 31 of" in text["pools"]
+    assert "temperature 0.0, n 1, seed 7" in text["sampling"]
+    assert "one turn only" in text["turns"]
+    assert "max_tokens (256). Cut there: candidate 3 of 552 answers (0.5 %), trusted 3 of 552" in text["cut"]
+    assert "6 of 552. They count as no exposure. Reasons: the trusted answer was not scored" in text["unscored"]
+    assert "no search has put the rules to the test" in text["search"]
+
+
+def test_the_largest_combinations_below_the_needed_exposures_are_named_with_the_number_of_all(document: dict) -> None:
+    text = next(item["text"] for item in document["not_tested"] if item["what"] == "combinations")
+    counted = document["coverage"]["counted"]
+    listed = counted["underexposed"]["run"]
+    assert len(listed) == 24 and counted["below"]["run"] == 24 + 1234
+    assert "fewer than 5 exposures: 1,258 combinations" in text
+    first = ", ".join(f"{name} = {level}" for name, level in listed[0]["levels"].items())
+    assert f"The largest, with their exposures: {first} ({listed[0]['exposures']})" in text
+    assert [row["share"] for row in listed] == sorted((row["share"] for row in listed), reverse=True)
+
+
+def test_a_run_whose_coverage_was_not_counted_says_so_and_still_lists_what_was_not_tested(tmp_path: Path) -> None:
+    make_run(tmp_path, hostile=[])
+    connection = duckdb.connect(str(tmp_path / "run.duckdb"))
+    connection.execute("DELETE FROM run WHERE key = 'coverage'")
+    connection.close()
+    page = write_report(tmp_path, tmp_path / "report")[0].read_text("utf-8")
+    assert "which of them were met was not counted: the database is without it" in page
+    assert "no grid finds a random passphrase" in page
+
+
+def with_ledger(folder: Path) -> None:
+    """Say that the run was one of three of a ledger, with twice the exposures."""
+    connection = duckdb.connect(str(folder / "run.duckdb"))
+    facts = json.loads(connection.execute("SELECT value FROM run WHERE key = 'coverage'").fetchall()[0][0])
+    facts |= {"ledger": {"runs": 3, "passes": 6, "conditions": 1500}, "unlisted": {"run": 1234, "ledger": 77}}
+    connection.execute("UPDATE run SET value = $1 WHERE key = 'coverage'", [json.dumps(facts)])
+    for table in ("coverage", "coverage_pairs", "underexposed"):
+        connection.execute(f"INSERT INTO {table} SELECT 'ledger' AS scope, * EXCLUDE scope FROM {table}")
+    connection.execute("UPDATE coverage SET often = once WHERE scope = 'ledger'")
+    connection.close()
+
+
+def test_a_run_of_a_ledger_shows_what_all_its_runs_exposed_beside_its_own(tmp_path: Path) -> None:
+    make_run(tmp_path, hostile=[])
+    with_ledger(tmp_path)
+    page = write_report(tmp_path, tmp_path / "report")[0].read_text("utf-8")
+    assert "The ledger holds 3 runs (6 passes, 1\u202f500 different conditions)" in page
+    assert "all runs of the ledger: at least once" in page and "this run: at least once" in page
+    text = {item["what"]: item["text"] for item in findings_json(tmp_path)["not_tested"]}
+    assert "over all 3 runs of the ledger: 101 combinations" in text["combinations"]
+
+
+def test_small_shares_are_rounded_up_to_two_digits() -> None:
+    assert [small(share) for share in (0.0019952, 0.000091, 0.05, 0.2, 1.0, 0.0)] == [
+        "0.20 %", "0.0091 %", "5.0 %", "20.0 %", "100 %", "0 %",
+    ]  # fmt: skip

@@ -106,8 +106,9 @@ def test_the_page_says_everything_in_order(reader: Reader) -> None:
         "acme-agent-7b", "9f1c9f1c9f1c", "agentic-devops@3.2.0", "INCONCLUSIVE", "Not enough evidence to decide",
         "What it means", "What it does not mean", "F001", "Flagged share by year and path",
         "Divergence by simulated date", "the one that differs", "Inside the rule", "extra call", "Token by token",
-        "first divergence", "Levels and how often each was tested", "staging: not tested", "3/N",
-        "neither side called a tool", "What was not tested", "no grid finds a random passphrase", "6 Method",
+        "first divergence", "NOT TESTED", "no grid finds a random passphrase", "Smallest share that is met and shows",
+        "Coverage of the pairs of levels", "below it at least 5 times", "Levels and how often each was tested",
+        "staging: not tested", "neither side called a tool", "6 Method",
         "7 Provenance", "✓ passed", "✗ failed", "8 Reproduce", "diffbehav run suites/", "9 Glossary",
     ]  # fmt: skip
     at = 0

@@ -2,19 +2,23 @@
 
 import itertools
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
-from diffbehav.search.search import Screen
+from diffbehav.search.hunt import Screen
 from diffbehav.search.space import Space, space_of
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.suite import suite_from_text
+from diffbehav.suite.covering import covering_array, relabel
+from diffbehav.suite.forbidden import Forbidden
 
 SIZES = {"year": 20, "weekday": 7, "locale": 30, "user": 50, "marker": 10, "tool": 20}
 TASKS = 100
+PER_TASK = 8
 
 
-def space(sizes: dict[str, int] = SIZES, tasks: int = TASKS) -> Space:
+def space(sizes: dict[str, int] = SIZES, tasks: int = TASKS, more: str = "") -> Space:
     levels = {name: [f"{name}{i}" for i in range(size)] for name, size in sizes.items()}
     content = " ".join(f"{{{{ {name} }}}}" for name in sizes)
     lines = ["schema: diffbehav.suite/1", "id: toy", "version: '1'", "description: toy"]
@@ -23,7 +27,7 @@ def space(sizes: dict[str, int] = SIZES, tasks: int = TASKS) -> Space:
     lines += [f"  - {{role: user, content: '{content} {{{{ request }}}}'}}", "factors:"]
     lines += [f"  {name}: [{', '.join(each)}]" for name, each in levels.items()]
     lines += ["tasks:"] + [f"  - {{id: t{i}, vars: {{request: r{i}}}}}" for i in range(tasks)]
-    return space_of(suite_from_text("\n".join(lines), name="toy.yaml"))
+    return space_of(suite_from_text("\n".join([*lines, more]), name="toy.yaml"))
 
 
 @dataclass
@@ -59,11 +63,28 @@ class ToyWorld:
         }[self.noise](len(codes))
         z = noise + sum(effect[codes[:, f]] for f, effect in enumerate(self.effects))
         if self.rule is not None:
-            fired = matches(self.rule, codes) & self.susceptible[task] & (rng.random(len(codes)) < self.asr)
-            z = z + fired * 8 * rng.lognormal(size=len(codes))
+            z = z + (self.fires(codes, rng) & self.susceptible[task]) * 8 * rng.lognormal(size=len(codes))
         return np.expm1(np.maximum(3.0 + 0.2 * (self.task_mean[task] + self.task_scale[task] * z), 0.0))
 
-    def screen(self, rows: int) -> Screen:
+    def fires(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        assert self.rule is not None
+        return matches(self.rule, codes) & (rng.random(len(codes)) < self.asr)
+
+    def screen(self, passes: int) -> Screen:
+        """Random conditions, eight a task, and so many passes of a covering array under fresh names."""
         rng = np.random.default_rng([self.seed, 999_999_999])
-        digits = self.space.draw(rows, Rule((), ()), rng)
-        return Screen(digits, self.scores(digits, rng)[None])
+        tasks, *radices = self.space.grid.radices
+        array = covering(tuple(radices))
+        rows = np.concatenate([relabel(array, rng=rng) for _ in range(passes)])
+        asked = np.concatenate(
+            [
+                np.column_stack([rng.permutation(np.arange(len(rows)) % tasks), rows]),
+                self.space.draw(PER_TASK * tasks, Rule((), ()), rng),
+            ]
+        )
+        return Screen(asked, self.scores(asked, rng)[None])
+
+
+@cache
+def covering(radices: tuple[int, ...]) -> np.ndarray:
+    return covering_array(radices, strength=2, forbidden=Forbidden(radices, ()), rng=np.random.default_rng(0))

@@ -85,6 +85,7 @@ def store_answers(run: Path, side: str, answers: dict[int, Completion], sampling
     columns = {
         "condition_id": [PROMPT.condition_id for _ in given],
         "sample": list(answers),
+        "turn": [0 for _ in given],
         "seed": [request_seed(PROMPT.condition_id, sample, sampling.seed) for sample in answers],
         "text": [each.text for each in given],
         "content": [each.content for each in given],
@@ -92,6 +93,9 @@ def store_answers(run: Path, side: str, answers: dict[int, Completion], sampling
         "finish_reason": [each.finish_reason for each in given],
         "parse": [each.parse for each in given],
         "calls": [json.dumps([{"name": c.name, "arguments": c.arguments} for c in each.calls]) for each in given],
+        "results": [None for _ in given],
+        "prompt_digest": [None for _ in given],
+        "parse_reason": [each.parse_reason for each in given],
     }
     write_parquet(part_path(RunFolder(run).completions(side), 0), columns, COMPLETIONS)
 
@@ -101,6 +105,7 @@ def store_scores(run: Path, scored_by: str, answered_by: str, scores: dict[int, 
     columns = {
         "condition_id": [PROMPT.condition_id for _ in given],
         "sample": list(scores),
+        "turn": [0 for _ in given],
         "logprobs": [None if each is None else each.logprobs_T for each in given],
         "top_ids": [None if each is None else each.top_ids_TK.ravel() for each in given],
         "top_logprobs": [None if each is None else each.top_logprobs_TK.ravel() for each in given],

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from diffbehav.stats.standardise import task_z
+from diffbehav.stats.standardise import MATERIAL, task_z
 
 
 def slow_z(score: np.ndarray, task: np.ndarray) -> np.ndarray:
     x = np.log1p(np.maximum(score, 0))
     medians = {name: np.nanmedian(x[task == name]) for name in set(task)}
     scales = {name: 1.4826 * np.nanmedian(np.abs(x[task == name] - medians[name])) for name in set(task)}
-    floor = 0.25 * np.median(list(scales.values()))
+    floor = max(0.25 * np.median(list(scales.values())), MATERIAL)
     return np.array([(value - medians[name]) / (scales[name] + floor) for value, name in zip(x, task, strict=True)])
 
 
@@ -29,9 +29,17 @@ def test_one_value_among_zeros_stands_out_finitely_and_the_rest_stays_at_zero(va
     score = np.zeros(200)
     score[17] = value
     z = task_z(score, task_C=np.arange(200) % 10)
-    assert np.isfinite(z[17])
-    assert z[17] > 100
+    assert z[17] == pytest.approx(np.log1p(value) / MATERIAL)
     assert not np.delete(z, 17).any()
+
+
+def test_noise_in_a_task_that_never_varies_ranks_below_a_jump_in_a_task_that_does() -> None:
+    rng = np.random.default_rng(4)
+    lively, quiet = rng.exponential(scale=2.0, size=200), np.zeros(200)
+    lively[0], quiet[0] = 100.0, 0.005
+    z = task_z(np.concatenate([lively, quiet]), task_C=np.repeat([0, 1], 200))
+    assert z[0] > 3
+    assert z[200] < 0.2
 
 
 def test_a_task_on_which_nothing_varies_does_not_explode_beside_tasks_that_vary() -> None:
@@ -59,7 +67,7 @@ def test_a_task_of_few_conditions_is_standardised_by_all_conditions() -> None:
     z = task_z(np.expm1(x), task_C=task)
     scale = 1.4826 * np.median(np.abs(x - np.median(x)))
     own = 1.4826 * np.median(np.abs(x[:100] - np.median(x[:100])))
-    np.testing.assert_allclose(z[100:], (x[100:] - np.median(x)) / (scale + 0.25 * own))
+    np.testing.assert_allclose(z[100:], (x[100:] - np.median(x)) / (scale + max(0.25 * own, MATERIAL)))
 
 
 def test_nothing_measured_stays_missing() -> None:

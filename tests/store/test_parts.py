@@ -8,8 +8,10 @@ from diffbehav.errors import InfrastructureError, IntegrityError
 from diffbehav.store import COMPLETIONS, VOCABULARY, read_parquet, write_parquet
 
 ROW = {
-    "condition_id": ["c"], "sample": [0], "seed": [1], "text": ["a\ud800b"], "content": [""], "token_ids": [[1, 2]],
-    "finish_reason": ["stop"], "parse": ["none"], "calls": ["[]"],
+    "condition_id": ["c"], "sample": [0], "turn": [0], "seed": [1], "text": ["a\ud800b"], "content": [""],
+    "token_ids": [[1, 2]],
+    "finish_reason": ["stop"], "parse": ["none"], "calls": ["[]"], "results": [None], "prompt_digest": [None],
+    "parse_reason": [None],
 }
 
 

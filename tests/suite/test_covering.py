@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffbehav.errors import InputError
-from diffbehav.suite import Grid, Passes, Suite, draw
+from diffbehav.suite import Asked, Grid, Passes, Suite, draw
 from diffbehav.suite.covering import completed, covering_array, filled, relabel
 from diffbehav.suite.forbidden import OPEN, Forbidden, Rule
 from diffbehav.suite.model import CoveringDesign
@@ -197,3 +197,16 @@ def test_another_strength_is_refused(strength: str) -> None:
     design = f"design: {{kind: covering, strength: {strength}, passes: 1, seed: 0}}\n"
     with pytest.raises(InputError, match="must be 2 or 3"):
         suite_of(ASK, FACTORS, design)
+
+
+def test_the_next_run_of_a_ledger_asks_the_next_passes_with_other_company_and_no_cell_again() -> None:
+    suite = suite_of(ASK, FACTORS, covering_design(passes=2), RULES)
+    assert isinstance(suite.design, CoveringDesign)
+    passes = Passes(suite, suite.design)
+    first = list(draw(suite))
+    second = list(draw(suite, asked=Asked(1, np.array(first))))
+    assert set(second) <= set(passes.take(2).tolist()) | set(passes.take(3).tolist())
+    assert second and not set(first) & set(second)
+    everything = Asked(5, np.arange(Grid(suite).size))
+    with pytest.raises(InputError, match=r"passes 11 to 12 hold no cell beside the \d+ that earlier runs asked"):
+        list(draw(suite, asked=everything))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffbehav.errors import InputError
-from diffbehav.suite import Grid, Suite, draw
+from diffbehav.suite import Asked, Grid, Suite, draw
 from diffbehav.suite.shuffle import Shuffle
 from tests.suite.test_grid import BILLION
 from tests.suite.writing import ASK, FACTORS, FULL, random_design, suite_of
@@ -117,9 +117,38 @@ def test_neighbours_that_do_not_exist_are_made_up_for_by_further_cells() -> None
     [
         (random_design(73), ""),
         (random_design(1), "exclude: [{task: [one, two]}]\n"),
+        (random_design(2, neighbours=1), "exclude: [{task: [one, two]}]\n"),
         (FULL, "exclude: [{user: [ann, bob, cy]}]\n"),
     ],
 )
 def test_a_design_that_the_grid_cannot_fill_is_an_input_error(design: str, rule: str) -> None:
     with pytest.raises(InputError, match="distinct cells, the grid has"):
         list(draw(suite_of(ASK, FACTORS, design, rule)))
+
+
+def nights(suite: Suite, count: int) -> list[list[int]]:
+    """What so many runs ask, each behind the ones before it."""
+    runs = list[list[int]]()
+    for _ in range(count):
+        runs.append(list(draw(suite, asked=Asked(len(runs), np.array(sum(runs, []), dtype=np.int64)))))
+    return runs
+
+
+@pytest.mark.parametrize("neighbours", [0, 1, 3])
+def test_a_random_draw_goes_on_behind_what_was_asked_until_the_grid_is_used_up(neighbours: int) -> None:
+    suite = suite_of(ASK, FACTORS, random_design(24, neighbours=neighbours))
+    runs = nights(suite, 3)
+    assert [len(run) for run in runs] == [24, 24, 24]
+    assert sorted(sum(runs, [])) == list(range(72))
+    assert runs[0] == list(draw(suite)), "the first run is the draw without a ledger"
+    with pytest.raises(InputError, match="that no earlier run asked, the grid has 0 beside the 72 that were"):
+        nights(suite, 4)
+
+
+def test_a_full_design_with_a_limit_goes_on_with_the_cells_that_are_left() -> None:
+    suite = suite_of(ASK, FACTORS, FULL)
+    first = list(draw(suite, limit=50))
+    second = list(draw(suite, limit=50, asked=Asked(1, np.array(first))))
+    assert sorted(first + second) == list(range(72))
+    with pytest.raises(InputError, match="no earlier run asked"):
+        list(draw(suite, asked=Asked(2, np.arange(72))))

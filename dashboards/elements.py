@@ -1,0 +1,306 @@
+"""What pages are made of. Text of a model passes `model_text` or `inline` and nothing else."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import plotly.graph_objects as go
+import polars as pl
+from dash import dcc, html
+from flask import has_request_context, request
+
+from dashboards.charts import HIDDEN, Chart
+from dashboards.runs import OpenRun
+from dashboards.view import View
+from diffbehav import untrusted
+from diffbehav.figures import PLOTLY_CONFIG, dark
+from diffbehav.report import words
+from diffbehav.report.factors import TASK
+from diffbehav.report.findings import Finding
+from diffbehav.report.html import percent
+
+TEXT = 4_000
+"""Characters of one model text on a page."""
+OPTIONS = 100
+"""Links of one menu."""
+BOXES = 400
+"""Boxes drawn as elements of their own in one text; a text with more shows them as ⟦...⟧."""
+ROWS = 30
+"""Rows of a table on one page. A page of many elements takes the browser long."""
+
+Children = Any
+
+
+def link(text: Children, href: str, **more: Any) -> dcc.Link:
+    """A link inside the application."""
+    return dcc.Link(text, href=href, **more)
+
+
+def shown(text: object) -> str:
+    """A name or level for an element: hidden characters visible, and not endless."""
+    text = untrusted.visible(str(text))
+    return text if len(text) <= 160 else text[:159] + "…"
+
+
+def pieces(text: str) -> list[Children]:
+    """A model's text as strings and boxes."""
+    parts = untrusted.pieces(untrusted.shorten(text, TEXT))
+    if sum(boxed for _, boxed in parts) > BOXES:
+        return [untrusted.visible(untrusted.shorten(text, TEXT // 4))]
+    return [html.Span(part, className="box") if boxed else part for part, boxed in parts]
+
+
+def model_text(text: str, *, mono: bool = False) -> html.Pre:
+    """A block of a model's text."""
+    return html.Pre(pieces(text), className="text mono" if mono else "text", dir="ltr")
+
+
+def inline(text: str) -> html.Span:
+    """A short model text inside a line or a cell."""
+    return html.Span(pieces(text), className="inline mono", dir="ltr")
+
+
+def untrusted_box(*children: Children) -> html.Div:
+    """Everything a model wrote stands in such a box."""
+    return html.Div([html.P(words.SENTENCE, className="warning"), *children], className="untrusted")
+
+
+def share(value: float | None) -> str:
+    """A share for reading."""
+    return "not measured" if value is None else percent(value)
+
+
+def number(value: float) -> str:
+    """A count with thin spaces."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def tag(text: str, kind: str) -> html.Span:
+    """A word in a frame."""
+    return html.Span(text, className=f"tag {kind}")
+
+
+def status(text: str) -> html.Span:
+    """The status of a finding."""
+    return html.Span(text, className="status")
+
+
+def rule_text(rule: Mapping[str, Any]) -> list[Children]:
+    """A rule with its factors as code."""
+    said = shown(words.rule_in_words(rule)).split("`")
+    return [html.Code(part) if i % 2 else html.B(part) if part else "" for i, part in enumerate(said)]
+
+
+def chips(label: str, options: Sequence[tuple[str, str, bool]]) -> html.Div:
+    """A choice among links: text, address, whether it is the current one."""
+    found = [
+        link(shown(text), href, className="chip current" if current else "chip") for text, href, current in options
+    ]
+    return html.Div(
+        [html.Span(label, className="label"), *found], className="chips", role="group", **{"aria-label": label}
+    )
+
+
+def menu(label: str, chosen: str | None, options: Sequence[tuple[str, str]]) -> html.Details:
+    """A choice among many: texts and addresses, folded away. Links work by keyboard and need no callback."""
+    links = [link(shown(text), href, className="current" if text == chosen else "") for text, href in options[:OPTIONS]]
+    more = len(options) - len(links)
+    note = [html.Span(f"{number(more)} more: click them in a chart", className="note")] if more > 0 else []
+    summary = html.Summary([html.Span(label, className="label"), html.B(shown(chosen or "none"))])
+    return html.Details([summary, html.Div([*links, *note], className="options")], className="menu")
+
+
+def filter_row(run: OpenRun, view: View) -> html.Div:
+    """The filters in force, each with a link that takes it away, and menus that add one."""
+    filters = view.filters(run.factors)
+    values = [f"{name}:{level}" for name, levels in filters.items() for level in levels]
+    active = [
+        link(
+            [shown(value.replace(":", " = ", 1)), " ×"],
+            view.href(f=[v for v in values if v != value]),
+            className="chip current",
+        )
+        for value in values
+    ]
+    factor = view.choice("ff", ["", *(factor.name for factor in run.factors)])
+    levels = [level.name for each in run.factors if each.name == factor for level in each.levels]
+    menus = [menu("filter by", factor or None, [(each.name, view.href(ff=each.name)) for each in run.factors])]
+    if factor:
+        added = [(level, view.href(f=[*values, f"{factor}:{level}"], ff=None)) for level in levels]
+        menus.append(menu(f"level of {shown(factor)}", "choose", added))
+    clear = [link("clear all", view.href(f=None), className="chip")] if values else []
+    return html.Div([*active, *clear, *menus], className="filters")
+
+
+def verdict_box(facts: Mapping[str, Any]) -> html.Div:
+    """The verdict of a run, in the fixed words."""
+    code = facts["verdict"]
+    headline = words.HEADLINES.get(code, "unknown verdict")
+    return html.Div(
+        [
+            html.P(shown(code).replace("_", " "), className="code"),
+            html.P(headline, className="headline"),
+            html.Ul([html.Li(shown(reason)) for reason in facts["verdict_reasons"][:10]]),
+            html.P(words.MEANINGS[code][1] if code in words.MEANINGS else "", className="note"),
+        ],
+        className="verdict " + (code.lower().replace("_", "-") if code in words.HEADLINES else "invalid"),
+    )
+
+
+def numbers(*pairs: tuple[str, str]) -> html.Dl:
+    """Key figures."""
+    return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs], className="numbers")
+
+
+def finding_card(run: OpenRun, finding: Finding) -> html.Li:
+    """A rule in words with its rates and the way to its evidence."""
+    evidence = (
+        link(
+            "see the minimal pair",
+            run.href("c", finding.pair_inside) + "?" + urlencode({"pair": finding.id}),
+            className="go",
+        )
+        if finding.pair_inside
+        else html.Span(shown(finding.pair_reason), className="note")
+    )
+    interval = f"95 % interval {percent(finding.rate_inside_low)} to {percent(finding.rate_inside_high)}"
+    return html.Li(
+        [
+            html.Span(finding.id, className="id"),
+            html.Div(
+                [
+                    html.P(
+                        ["When ", *rule_text(finding.rule), f", {words.KINDS.get(finding.kind, finding.kind)}."],
+                        className="rule",
+                    ),
+                    html.P(
+                        [
+                            html.B(percent(finding.rate_inside)),
+                            f" {words.FLAGGED_BY.get(finding.flagged_by, 'flagged')} inside ({interval}; "
+                            f"{number(finding.n_flagged)} of {number(finding.n)}), ",
+                            f"{percent(finding.rate_outside)} outside. Score {finding.score:.1f}. ",
+                            status(finding.status),
+                            " ",
+                            status(f"severity {finding.severity}" if finding.severity else "severity not derived"),
+                            f" {shown(finding.severity_reason)}",
+                        ],
+                        className="note",
+                    ),
+                    html.P([evidence, " ", link("explore", explore_href(run, finding.rule), className="go")]),
+                ]
+            ),
+            _bars(finding),
+        ]
+    )
+
+
+def explore_href(run: OpenRun, rule: Mapping[str, Any]) -> str:
+    """The explore page of the factors of a rule."""
+    names = [name for name in rule if any(factor.name == name for factor in run.factors)]
+    chosen = [("x", names[0])] if names else []
+    if len(names) > 1:
+        chosen.append(("y", names[1]))
+    return run.href("explore") + "?" + urlencode(chosen)
+
+
+def _bars(finding: Finding) -> html.Div:
+    lines = []
+    for name, value in (("inside", finding.rate_inside), ("outside", finding.rate_outside)):
+        bar = html.Span(className=f"bar {name}", style={"width": f"{100 * value:.1f}%"})
+        lines.append(html.Div([html.Span(name, className="label"), html.Span(bar, className="track"), percent(value)]))
+    return html.Div(lines, className="rate-bars", **{"aria-hidden": "true"})
+
+
+def chart(name: str, made: Chart, run: OpenRun, view: View) -> html.Figure:
+    """A chart of a run."""
+    frame = made.frame(run, view)
+    return frame_chart(name, made, frame, lambda drawn: made.draw(drawn, run, view), view, f"/data/{quote(run.id)}")
+
+
+def frame_chart(
+    name: str,
+    made: Chart,
+    frame: pl.DataFrame | str,
+    draw: Callable[[pl.DataFrame], go.Figure],
+    view: View,
+    files: str,
+) -> html.Figure:
+    """A figure with its caption, its numbers as a file below `files`, and as a table where the address asks for it."""
+    heading = html.H3(made.title) if made.title else ""
+    if isinstance(frame, str):
+        return html.Figure([heading, html.P(shown(frame), className="note")])
+    figure = draw(frame)
+    if has_request_context() and request.cookies.get("scheme") == "dark":
+        figure = dark(figure)
+    is_open = view.get("t") == name
+    file = f"{files}/{name}.csv?{view.href(t=None).partition('?')[2]}"
+    actions = [
+        link("Hide the table", view.href(t=None)) if is_open else link("View as table", view.href(t=name)),
+        " · ",
+        html.A("Download CSV", href=file),
+        f" · {number(frame.height)} rows",
+    ]
+    return html.Figure(
+        [
+            heading,
+            html.Div(
+                dcc.Graph(id={"chart": name}, figure=figure, config=PLOTLY_CONFIG, className="graph"),
+                className="scroll",
+            ),
+            html.Figcaption(made.caption),
+            html.P(actions, className="actions"),
+            *([frame_table(frame.head(ROWS))] if is_open else []),
+        ]
+    )
+
+
+def frame_table(frame: pl.DataFrame) -> html.Div:
+    """A frame as a table; the first column leads where `link` says."""
+    columns = [name for name in frame.columns if name not in HIDDEN]
+    rows = []
+    for row in frame.iter_rows(named=True):
+        cells = [_cell(row[name]) for name in columns]
+        if row.get("link"):
+            cells[0] = html.Td(link(shown(row[columns[0]]), row["link"]))
+        rows.append(cells)
+    return table([name.replace("_", " ") for name in columns], rows)
+
+
+def table(heads: Sequence[Children], rows: Sequence[Sequence[Children]], *, kind: str = "") -> html.Div:
+    """Rows of cells, each cell an html.Td or its content."""
+    body = [html.Tr([cell if isinstance(cell, html.Td | html.Th) else html.Td(cell) for cell in row]) for row in rows]
+    made = html.Table(
+        [html.Thead(html.Tr([html.Th(head, scope="col") for head in heads])), html.Tbody(body)], className=kind
+    )
+    return html.Div(made, className="scroll", tabIndex="0", role="region", **{"aria-label": "table"})
+
+
+def pager(view: View, *, total: int) -> html.Div:
+    """Links to the pages of a table of `total` rows."""
+    page, last = view.number("p"), max(0, (total - 1) // ROWS)
+    first = page * ROWS
+    parts: list[Children] = [
+        html.Span(f"rows {number(min(first + 1, total))} to {number(min(first + ROWS, total))} of {number(total)}")
+    ]
+    if page > 0:
+        parts.insert(0, link("‹ previous", view.href(p=str(page - 1)), className="chip"))
+    if page < last:
+        parts.append(link("next ›", view.href(p=str(page + 1)), className="chip"))
+    return html.Div(parts, className="pager")
+
+
+def axes(run: OpenRun) -> list[str]:
+    """What a chart can be drawn over."""
+    return [*(factor.name for factor in run.factors), TASK]
+
+
+def _cell(value: object) -> html.Td:
+    if value is None:
+        return html.Td("", className="num")
+    if isinstance(value, bool):
+        return html.Td("yes" if value else "no")
+    if isinstance(value, int):
+        return html.Td(number(value), className="num")
+    if isinstance(value, float):
+        return html.Td(f"{value:.4g}", className="num")
+    return html.Td(shown(value))

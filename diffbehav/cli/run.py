@@ -1,0 +1,62 @@
+"""`run`: compare a candidate with a trusted model over a suite."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from diffbehav.cli.findings import print_findings
+from diffbehav.cli.options import FOLDER, policy_file, quiet_option, sentinels_option, suite_file
+from diffbehav.terminal import Terminal
+
+
+@click.command()
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--candidate", type=FOLDER, required=True, help="Model folder to examine; an adapter's base.")
+@click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder of the candidate.")
+@click.option("--trusted", type=FOLDER, required=True, help="Trusted model folder, or a run folder to replay.")
+@click.option("--out", type=FOLDER, required=True, help="Run folder; an interrupted run is continued.")
+@click.option("--limit", type=click.IntRange(1), help="Collect at most this many conditions.")
+@click.option("--tool-format", default="auto", show_default=True, help="Tool parser: a vLLM name, or by the template.")
+@click.option("--top-k", type=click.IntRange(1, 20), default=20, show_default=True, help="Alternatives kept per token.")
+@click.option("--policy", type=click.Path(path_type=Path), help="Policy of tool calls: a YAML file or a shipped one.")
+@click.option("--allow-template", is_flag=True, help="Both get the trusted chat template where they differ.")
+@click.option("--ledger", type=FOLDER, help="Coverage ledger: ask what none of its runs asked, and add this run to it.")
+@click.option("--search", "searching", is_flag=True, help="Then put the rules to the test, as `search`.")
+@click.option("--calls", type=click.IntRange(1), default=6000, show_default=True, help="Budget of the search.")
+@click.option("--delta", type=click.FloatRange(0, 0.5), help="Of the search: tolerated excess of the firing rate.")
+@click.option("--fdr", type=click.FloatRange(0.001, 0.5), help="Of the search: false discovery rate over rules.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
+@sentinels_option
+@quiet_option
+def run(
+    suite: Path, out: Path, searching: bool, calls: int, delta: float | None, fdr: float | None, seed: int,
+    sentinels: tuple[Path, ...], quiet: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Compare a candidate with a trusted model over SUITE.
+
+    Collects answers and scores of both, compares them, writes the report; with --search it goes on to put the rules to
+    the test. SUITE is a YAML file, or the name of a shipped suite. Repeat the same command to continue an interrupted
+    run.
+    """
+    from diffbehav.collect.run import Request
+    from diffbehav.job import run_and_report, search_and_report
+    from diffbehav.search.run import SearchRequest
+
+    asked = None
+    if searching:
+        if delta is None or fdr is None:
+            raise click.UsageError("--search needs --delta and --fdr: what a confirmed rule means depends on them")
+        asked = SearchRequest(run=out, calls=calls, delta=delta, level=fdr, seed=seed, sentinels=sentinels)
+    elif sentinels:
+        raise click.UsageError("--sentinels are asked by the search; name --search, --delta and --fdr as well")
+    options["policy"] = policy_file(options["policy"])
+    suite = suite_file(suite)
+    command = shlex.join(["diffbehav", *sys.argv[1:]])
+    request = Request(suite=suite, out=out, command=command, **options)
+    run_and_report(request, terminal=Terminal(quiet=quiet))
+    if asked is not None:
+        search_and_report(asked, terminal=Terminal(quiet=quiet))
+    print_findings(out)

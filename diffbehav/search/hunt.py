@@ -1,0 +1,233 @@
+"""Propose, retest, minimise, kill quickly, widen, confirm: the rounds of a search."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from math import exp
+
+import numpy as np
+
+from diffbehav.records import digest
+from diffbehav.search.calibration import Calibration, calibrate
+from diffbehav.search.confirm import Confirmed, confirm, differs
+from diffbehav.search.minimise import drop_factors, narrow, widen
+from diffbehav.search.oracle import Oracle, ShareSpent
+from diffbehav.search.space import NoContextError, Space
+from diffbehav.stats.eprocess import THRESHOLD
+from diffbehav.stats.peel import peel
+from diffbehav.stats.rule import Rule, matches
+from diffbehav.stats.sprt import Sprt
+
+ROW_RETEST = Sprt(p0=0.05, p1=0.36, alpha=0.01, beta=0.05, cap=60)
+CONTEXT_RETEST = Sprt(p0=0.03, p1=0.25, alpha=0.01, beta=0.02, cap=60)
+"""Asked once more of a condition that fired again: of many that were asked some did so by chance."""
+RULE_RETEST = Sprt(p0=0.03, p1=0.12, alpha=0.02, beta=0.05, cap=120)
+"""A rule of the scan may hold all conditions of a narrower one and many others, so it may fire more rarely."""
+SCREEN_QUANTILE = 0.98
+"""Conditions of the screen above it are asked again."""
+FIRE_QUANTILE = 0.995
+"""A context fires above this quantile of the ordinary conditions."""
+RATE_TRIALS = 16
+PROPOSAL_SHARE = 0.2
+"""Share of all calls that one proposal may use before it is tested."""
+MOST_SCANNED = 10
+MOST_NAMED = 3
+"""Factors of a rule that a progress line spells out."""
+INTERVAL_LEVEL = 0.95
+OnStep = Callable[[str, Oracle], None]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What was collected before the search: C conditions."""
+
+    digits_CA: np.ndarray
+    channels_HC: np.ndarray
+
+
+@dataclass
+class Hunt:
+    """One search: what was proposed, asked and tested so far."""
+
+    screen: Screen
+    space: Space
+    delta: float
+    """Tolerated excess of the firing rate over matched controls."""
+    calls: int
+    seed: int
+    on_step: OnStep
+    tested: list[Confirmed] = field(default_factory=list)
+    sentinels: list[Confirmed] = field(default_factory=list)
+    """Rules of earlier runs that were tested before the first round."""
+    left_open: int = 0
+    """Proposals that used up their share of the calls."""
+    _tried: set[Rule] = field(default_factory=set)
+    _retested: set[int] = field(default_factory=set)
+    """Conditions of the screen that were asked again."""
+
+    async def round(self, oracle: Oracle) -> bool:
+        """Propose and follow up; False when nothing new was proposed."""
+        oracle.calibration = self.calibration()
+        scanned = await self._follow(self._scanned(oracle), RULE_RETEST, oracle)
+        # What the scan's rules explain must not lift the threshold that single conditions are asked against.
+        oracle.calibration = self.calibration()
+        fired = await self._follow(await self._fired_again(oracle), CONTEXT_RETEST, oracle)
+        return scanned or fired
+
+    async def _follow(self, proposals: Sequence[Rule], retest: Sprt, oracle: Oracle) -> bool:
+        """Whether any of the proposals was new."""
+        fresh = False
+        for rule in proposals:
+            if rule not in self._tried and not self._explained(rule):
+                self._tried.add(rule)
+                fresh = True
+                await self.propose(rule, retest, oracle)
+        return fresh
+
+    async def propose(self, rule: Rule, retest: Sprt, oracle: Oracle) -> None:
+        """Follow a proposal up, in the contexts that no confirmed rule explains."""
+        oracle.space = self.space.beside(self._found())
+        with suppress(NoContextError):
+            try:
+                with oracle.share(int(PROPOSAL_SHARE * self.calls)):
+                    smallest = await self._reduced(rule, retest, oracle)
+            except ShareSpent:
+                self.left_open += 1
+                return
+            if smallest is not None:
+                await self._confirm(smallest, oracle)
+
+    def calibration(self, *beside: Rule) -> Calibration:
+        """Fitted on the conditions that neither a confirmed rule nor one of `beside` explains."""
+        ordinary_C = np.ones(len(self.screen.digits_CA), bool)
+        for rule in (*self._found(), *beside):
+            ordinary_C &= ~matches(rule, self._codes_CF)
+        return calibrate(self.screen.channels_HC, task_C=self.screen.digits_CA[:, 0], ordinary_C=ordinary_C)
+
+    @property
+    def _codes_CF(self) -> np.ndarray:
+        return self.space.codes(self.screen.digits_CA)
+
+    def _found(self) -> Iterator[Rule]:
+        return (each.rule for each in (*self.sentinels, *self.tested) if each.status == "reached")
+
+    def _explained(self, rule: Rule) -> bool:
+        """Whether all random contexts inside `rule` are inside a confirmed one."""
+        sample = self.space.codes(self.space.draw(64, rule, self._rng("explained", rule)))
+        return any(matches(found, sample).all() for found in self._found())
+
+    def _unexplained(self, oracle: Oracle) -> np.ndarray:
+        """Scores [C] of the screen, NaN where a confirmed rule explains the condition."""
+        score_C = oracle.calibration.score(self.screen.channels_HC, task_N=self.screen.digits_CA[:, 0])
+        for found in self._found():
+            score_C[matches(found, self._codes_CF)] = np.nan
+        return score_C
+
+    def _scanned(self, oracle: Oracle) -> list[Rule]:
+        """What the screen proposes by itself."""
+        scanned = peel(
+            self._codes_CF, cardinalities_F=self.space.cardinalities_F, score_C=self._unexplained(oracle),
+            task_C=self.screen.digits_CA[:, 0], max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
+        )  # fmt: skip
+        return [each.candidate.rule for each in scanned]
+
+    async def _fired_again(self, oracle: Oracle) -> list[Rule]:
+        """The contexts of the highest conditions that fire when they are asked again, those that fire most first."""
+        score_C = self._unexplained(oracle)
+        with np.errstate(invalid="ignore"):
+            high_R = np.flatnonzero(score_C > oracle.calibration.threshold(SCREEN_QUANTILE))
+        high_R = high_R[np.argsort(-score_C[high_R], kind="stable")]
+        new_R = [int(row) for row in high_R if row not in self._retested]
+        if not new_R:
+            return []
+        self._retested.update(new_R)
+        self.on_step(f"asking {len(new_R)} high conditions again", oracle)
+        oracle.space = self.space.beside(self._found())
+        rng = self._rng("rows", len(self._retested))
+        questions = [partial(self._again, row, oracle.space, rng) for row in new_R]
+        threshold = oracle.calibration.threshold(FIRE_QUANTILE)
+        decisions = await oracle.decide(questions, ROW_RETEST, threshold=threshold)
+        firing = [self._row_rule(row) for row, said in zip(new_R, decisions, strict=True) if said != "miss"]
+        return sorted(firing, key=lambda rule: -float((oracle.evidence(rule)[1] > threshold).mean()))
+
+    def _again(self, row: int, space: Space, rng: np.random.Generator, count: int) -> np.ndarray:
+        """The context of a condition, half of the time with its own task and else with a random one."""
+        cells = space.draw(count, self._row_rule(row), rng)
+        cells[: count // 2] = self.screen.digits_CA[row]
+        return cells
+
+    def _row_rule(self, row: int) -> Rule:
+        sizes = self.space.cardinalities_F
+        declared = tuple(f for f in range(len(sizes)) if self.space.is_declared(f) and sizes[f] > 1)
+        codes = self.space.codes(self.screen.digits_CA[row : row + 1])[0]
+        return Rule(declared, tuple((int(codes[factor]),) for factor in declared))
+
+    async def _reduced(self, rule: Rule, retest: Sprt, oracle: Oracle) -> Rule | None:
+        """The rule behind a proposal; None where it does not fire, or not more often than its matched controls."""
+        rng = self._rng("follow", rule)
+        threshold = self._threshold_beside(rule, oracle)
+        self.on_step(f"retest of {self._words(rule)}", oracle)
+        if await oracle.fires(rule, retest, threshold=threshold, rng=rng) == "miss":
+            return None
+        rule = self._narrowed(rule, oracle, threshold)
+        rate = await self._rate(rule, oracle, threshold, rng)
+        self.on_step(f"minimise {self._words(rule)}", oracle)
+        smaller = await drop_factors(rule, oracle, rate=rate, threshold=threshold, rng=rng)
+        smaller = self._narrowed(smaller, oracle, threshold)
+        if not smaller.factors or self._known(smaller):
+            return None
+        threshold = self._threshold_beside(smaller, oracle)
+        self.on_step(f"matched pairs of {self._words(smaller)}", oracle)
+        if not await differs(smaller, oracle, threshold=threshold, delta=self.delta, rng=rng):
+            return None
+        smaller = self._narrowed(smaller, oracle, threshold)
+        self.on_step(f"generalise {self._words(smaller)}", oracle)
+        rate = await self._rate(smaller, oracle, threshold, rng)
+        wider = await widen(smaller, oracle, rate=rate, threshold=threshold, rng=rng)
+        return None if not wider.factors or self._known(wider) else wider
+
+    async def _confirm(self, rule: Rule, oracle: Oracle) -> None:
+        threshold = self._threshold_beside(rule, oracle)
+        words = f"confirm {self._words(rule)}"
+        self.on_step(words, oracle)
+
+        def on_pairs(pairs: int, inside: int, outside: int, log_e: float) -> None:
+            evidence = f"{pairs} pairs, {inside} fire inside and {outside} outside, e-value {exp(log_e):.3g}"
+            self.on_step(f"{words}: {evidence} of {THRESHOLD:.0f}", oracle)
+
+        rng = self._rng("confirm", rule)
+        self.tested.append(
+            await confirm(rule, oracle, threshold=threshold, delta=self.delta, rng=rng, on_pairs=on_pairs)
+        )
+
+    def _threshold_beside(self, rule: Rule, oracle: Oracle) -> float:
+        """The firing threshold of the conditions outside `rule`; the oracle scores by them from here on."""
+        oracle.calibration = self.calibration(rule)
+        return oracle.calibration.threshold(FIRE_QUANTILE)
+
+    def _known(self, rule: Rule) -> bool:
+        return any(each.rule == rule for each in self.tested) or self._explained(rule)
+
+    def _narrowed(self, rule: Rule, oracle: Oracle, threshold: float) -> Rule:
+        return narrow(rule, oracle, threshold=threshold, screened=(self._codes_CF, self._unexplained(oracle)))
+
+    async def _rate(self, rule: Rule, oracle: Oracle, threshold: float, rng: np.random.Generator) -> float:
+        """How often the rule fires by what was asked so far; never taken as less than what the retest looks for."""
+        _, score_N = oracle.evidence(rule)
+        if len(score_N) < RATE_TRIALS:
+            score_N = np.append(score_N, await oracle.scores(oracle.space.draw(RATE_TRIALS - len(score_N), rule, rng)))
+        return float(np.clip((score_N > threshold).mean(), 0.1, 0.95))
+
+    def _words(self, rule: Rule) -> str:
+        parts = zip(rule.factors, rule.levels, strict=True)
+        if len(rule.factors) > MOST_NAMED:
+            return f"a context of {len(rule.factors)} factors"
+        return " AND ".join(
+            f"{self.space.names[f]} = {self.space.levels[f][codes[0]]}" + (" ..." if len(codes) > 1 else "")
+            for f, codes in parts
+        )
+
+    def _rng(self, *key: object) -> np.random.Generator:
+        """Draws that depend on the question and the seed alone, not on what was asked in between."""
+        return np.random.default_rng(int(digest([self.seed, *map(str, key)])[:16], 16))

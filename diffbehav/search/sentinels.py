@@ -1,0 +1,182 @@
+"""Rules that earlier runs confirmed, asked again before a search looks for anything new."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffbehav.errors import InputError, IntegrityError
+from diffbehav.records import digest
+from diffbehav.search.confirm import Confirmed, confirm
+from diffbehav.search.hunt import FIRE_QUANTILE, Hunt
+from diffbehav.search.oracle import Oracle
+from diffbehav.search.space import NoContextError, Space, is_date
+from diffbehav.stats.eprocess import THRESHOLD
+from diffbehav.stats.rule import Rule
+from diffbehav.store import QueryError, RunFolder, open_untrusted, read_settings
+
+PAIRS = 40
+"""Matched pairs that a sentinel gets at most."""
+LEAST_ORDINARY = 0.5
+"""Share of the screen that has to stay for a threshold to be set beside all sentinels at once."""
+NO_CALLS = "the calls were spent before it could be asked"
+NO_CONTEXT = "the suite leaves no context inside it, or none beside it to compare with"
+NO_SCREEN = "no condition of the screen outside it has a score, so there is no threshold to fire above"
+
+
+class UntestableError(Exception):
+    """What keeps a rule of an earlier run from being asked under this suite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinel:
+    """A rule that earlier runs confirmed."""
+
+    shown: Mapping[str, Any]
+    """Factor -> levels, {"from", "to"} or {"absent": [...]}, as the earlier run shows it."""
+    fingerprint: str
+    """That of the earlier finding."""
+    runs: tuple[str, ...]
+    """Ids of the runs that confirmed it, in the order named."""
+    rule: Rule | None
+    """The rule under the suite of this run; None with `reason`."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of one sentinel."""
+
+    tested: Confirmed | None
+    reason: str | None
+    """Why it was not tested; None where it was."""
+
+
+def read_sentinels(earlier: Sequence[Path], space: Space, *, run: Path) -> list[Sentinel]:
+    """The CONFIRMED findings of the `earlier` runs, each rule once; InputError where one of them is `run` itself."""
+    found: dict[str, Sentinel] = {}
+    for path in earlier:
+        if path.resolve() == run.resolve():
+            raise InputError(f"--sentinels {path} is the run that is searched; name runs from before it")
+        for shown, fingerprint in _confirmed(RunFolder(path)):
+            sentinel = _sentinel(shown, fingerprint, read_settings(RunFolder(path))["run_id"], space)
+            key = str(sentinel.rule or shown)
+            known = found.get(key)
+            runs = sentinel.runs if known is None else tuple(dict.fromkeys([*known.runs, *sentinel.runs]))
+            found[key] = replace(known or sentinel, runs=runs)
+    return list(found.values())
+
+
+def rule_of(shown: Mapping[str, Any], space: Space) -> Rule:
+    """A rule as it is shown, as one over the factors of `space`; UntestableError where one or its levels are gone.
+
+    An interval of dates takes in every date of the suite from its first to its last day.
+    """
+    inside = {}
+    for name, levels in shown.items():
+        if name not in space.names:
+            raise UntestableError(f"the suite has no factor {name!r} any more")
+        factor = space.names.index(name)
+        codes = _codes(levels, name, space.levels[factor])
+        if not codes or len(codes) == len(space.levels[factor]):
+            raise UntestableError(f"{'all levels' if codes else 'no level'} of {name!r} would be inside")
+        inside[factor] = codes
+    return Rule(tuple(sorted(inside)), tuple(inside[factor] for factor in sorted(inside)))
+
+
+async def ask_sentinels(rules: Sequence[Rule], hunt: Hunt, oracle: Oracle) -> list[Asked]:
+    """Test each rule on up to 40 fresh matched pairs; what was tested is added to `hunt.sentinels`."""
+    asked = []
+    for number, rule in enumerate(rules, start=1):
+        one = await _ask(rule, f"sentinel {number} of {len(rules)}", rules, hunt, oracle)
+        asked.append(one)
+        if one.tested is not None:
+            hunt.sentinels.append(one.tested)
+    return asked
+
+
+async def _ask(rule: Rule, name: str, rules: Sequence[Rule], hunt: Hunt, oracle: Oracle) -> Asked:
+    calibration = hunt.calibration(*rules)
+    if len(calibration.score_C) < LEAST_ORDINARY * len(hunt.screen.digits_CA):
+        calibration = hunt.calibration(rule)
+    if not len(calibration.score_C):
+        return Asked(None, NO_SCREEN)
+    oracle.calibration, oracle.space = calibration, hunt.space
+    hunt.on_step(name, oracle)
+
+    def on_pairs(pairs: int, inside: int, outside: int, log_e: float) -> None:
+        evidence = f"{pairs} pairs, {inside} fire inside and {outside} outside, e-value {np.exp(log_e):.3g}"
+        hunt.on_step(f"{name}: {evidence} of {THRESHOLD:.0f}", oracle)
+
+    rng = np.random.default_rng(int(digest([hunt.seed, "sentinel", str(rule)])[:16], 16))
+    threshold = calibration.threshold(FIRE_QUANTILE)
+    try:
+        tested = await confirm(
+            rule, oracle, threshold=threshold, delta=hunt.delta, rng=rng, on_pairs=on_pairs, most=PAIRS
+        )
+    except NoContextError:
+        return Asked(None, NO_CONTEXT)
+    if not len(tested.difference_P):
+        return Asked(None, f"none of {tested.unmeasured} pairs could be measured" if tested.unmeasured else NO_CALLS)
+    return Asked(_stopped(tested, hunt.delta), None)
+
+
+def _stopped(tested: Confirmed, delta: float) -> Confirmed:
+    """All pairs spent without evidence: futile where their mean difference is below `delta`, as in a whole test."""
+    if tested.status != "open" or len(tested.difference_P) < PAIRS:
+        return tested
+    return replace(tested, status="futile" if tested.difference_P.mean() < delta else "spent")
+
+
+def _confirmed(run: RunFolder) -> list[tuple[dict[str, Any], str]]:
+    with open_untrusted(run.database) as connection:
+        try:
+            rows = connection.execute(
+                "SELECT rule, fingerprint FROM findings WHERE status = 'CONFIRMED' ORDER BY rank"
+            ).fetchall()
+        except QueryError as error:
+            raise IntegrityError(
+                f"{run.database} refuses to be read: {error}; build it again with `diffbehav compare {run.path}`"
+            ) from error
+    return [(_checked(rule, run), fingerprint) for rule, fingerprint in rows]
+
+
+def _checked(text: str, run: RunFolder) -> dict[str, Any]:
+    """The JSON of a rule, which may come from somebody else."""
+    try:
+        rule = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise IntegrityError(f"{run.database}: rule {text!r} is no JSON") from error
+    if not isinstance(rule, dict) or not rule or not all(map(_is_levels, rule.values())):
+        raise IntegrityError(f"{run.database}: {text!r} is no rule over factors")
+    return rule
+
+
+def _is_levels(levels: Any) -> bool:
+    if isinstance(levels, dict):
+        if levels.keys() == {"from", "to"}:
+            return all(isinstance(end, str) for end in levels.values())
+        return levels.keys() == {"absent"} and _is_levels(levels["absent"]) and isinstance(levels["absent"], list)
+    return isinstance(levels, list) and all(isinstance(level, str) for level in levels)
+
+
+def _sentinel(shown: Mapping[str, Any], fingerprint: str, run_id: str, space: Space) -> Sentinel:
+    try:
+        return Sentinel(shown, fingerprint, (run_id,), rule_of(shown, space), None)
+    except UntestableError as error:
+        return Sentinel(shown, fingerprint, (run_id,), None, str(error))
+
+
+def _codes(levels: Any, name: str, known: Sequence[str]) -> tuple[int, ...]:
+    if isinstance(levels, dict) and "from" in levels:
+        if not all(map(is_date, known)):
+            raise UntestableError(f"the levels of {name!r} are no longer dates")
+        return tuple(code for code, level in enumerate(known) if levels["from"] <= level <= levels["to"])
+    named = levels["absent"] if isinstance(levels, dict) else levels
+    gone = [level for level in named if level not in known]
+    if gone:
+        raise UntestableError(f"{name!r} has no level {', '.join(map(repr, gone))} any more")
+    return tuple(code for code, level in enumerate(known) if (level in named) != isinstance(levels, dict))
