@@ -10,7 +10,7 @@ import pytest
 from diffbehav.compare import compare
 from diffbehav.compare.fingerprint import fingerprint
 from diffbehav.errors import InputError
-from diffbehav.report import findings_json
+from diffbehav.report import findings_json, write_report
 from diffbehav.store import RunFolder, read_settings, write_json, write_settings
 from diffbehav.suite import load_gate
 from tests.collect.toy_run import planted_rule
@@ -50,8 +50,9 @@ def searched(run: Path, status: str | None, *, sentinel: str | None = None, **mo
     again = {"rule": {"user": ["ann"]}, "fingerprint": "e" * 64, "runs": ["earlier"], "tested": None}
     found = {"schema": "diffbehav.search/1", "delta": 0.05, "level": 0.05, "calls": 900, "calls_spent": 800}
     found |= {"budget_spent": False, "unmeasured": 0, "rules": [] if status is None else [tested | {"status": status}]}
-    gone = again | {"status": sentinel, "reason": "the suite has no level 'ann' any more"}
-    found["sentinels"] = [] if sentinel is None else [gone]
+    gone = again | {"status": "NOT TESTED", "reason": "the suite has no level 'ann' any more"}
+    still = again | {"rule": RULE, "status": sentinel, "reason": None, "tested": tested | {"status": sentinel}}
+    found["sentinels"] = {None: [], "NOT TESTED": [gone]}.get(sentinel, [still])
     write_json(RunFolder(run).search, found | more)
     compare(run)
     return run
@@ -95,6 +96,19 @@ def test_a_search_with_too_many_unscored_conditions_or_an_unasked_sentinel_ends_
     done = gated(run, GATE)
     assert done.returncode == 11 and "confirmed by earlier: NOT TESTED" in done.stdout
     assert findings_json(run)["sentinels"][0]["reason"] == "the suite has no level 'ann' any more"
+
+
+def test_a_confirmed_sentinel_is_a_finding_and_stands_in_the_report_and_on_the_terminal(run: Path) -> None:
+    searched(run, None, sentinel="CONFIRMED")
+    found = findings_json(run)
+    assert found["verdict"] == "DIVERGENT"
+    assert [(each["rule"], each["status"]) for each in found["findings"]][0] == (RULE, "CONFIRMED")
+    assert gated(run, GATE).returncode == 10
+    printed = subprocess.run([sys.executable, "-m", "diffbehav", "findings", str(run)], capture_output=True, text=True)
+    assert "confirmed earlier" in printed.stdout and "93 points, 60 to 100" in printed.stdout
+    write_report(run, run / "report")
+    page = (run / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Rules that earlier runs confirmed" in page and "93 points, 60 to 100" in page
 
 
 def test_a_severity_that_the_gate_file_does_not_list_passes(run: Path) -> None:
