@@ -14,6 +14,7 @@ from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
 from diffbehav.compare.searched import Searched, Tested
 from diffbehav.compare.severity import WORDS, Severity
 from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
+from diffbehav.stats.scan import QUANTILES
 
 Rule = Mapping[str, Sequence[str]]
 """Factor -> the levels inside."""
@@ -50,7 +51,7 @@ class Ruled(NamedTuple):
 
 def find_rules(
     facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], searched: Searched | None,
-    *, assess: Callable[[Rule], Severity], suite_id: str,
+    *, assess: Callable[[Rule], Severity], suite_id: str, far: float,
 ) -> Ruled:
     """The rules that a search tested, then those of a scan of all levels and level pairs that none of them explains.
 
@@ -58,13 +59,15 @@ def find_rules(
     follow those up. `facts` has a row per condition: condition_id, task, every factor, score, call_distance,
     code_finding_excess, text_differs, trusted_text. `factors` are those of run.json: name, source, levels. A search
     that had nothing left to ask has followed up the first scan, so nothing of that is left to list. Findings are in the
-    order of status, severity (as `assess` says) and score.
+    order of status, severity (as `assess` says) and score. `far` is the share of conditions far out in a channel: where
+    it is larger than what the usual cuts call high, the scan cuts there, too.
     """
     score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
     tested = [] if searched is None else sorted(searched.tested, key=_order)
     confirmed = [each.levels for each in tested if each.status == "CONFIRMED"]
     score[facts.select(_any_holds(confirmed)).to_series().to_numpy()] = np.nan
-    proposed = _scanned(facts, factors, score)
+    cuts = QUANTILES if far <= 1.0 - min(QUANTILES) else (1.0 - far, *QUANTILES)
+    proposed = _scanned(facts, factors, score, quantiles=cuts)
     known = [each.levels for each in tested]
     scanned = [each for each in proposed if _is_listed(each) and _named(each, factors) not in known]
     if searched is not None and searched.exhausted:
@@ -101,7 +104,9 @@ def _ranked(rows: Sequence[Mapping[str, Any]], severities: Sequence[Severity]) -
     return [{"finding_id": f"F{rank:03d}", "rank": rank, **row} for rank, row in enumerate(assessed, start=1)]
 
 
-def _scanned(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: np.ndarray) -> list[RuleEffect]:
+def _scanned(
+    facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: np.ndarray, *, quantiles: Sequence[float]
+) -> list[RuleEffect]:
     found = peel(
         _codes(facts, factors),
         cardinalities_F=[len(factor["levels"]) for factor in factors],
@@ -109,6 +114,7 @@ def _scanned(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: n
         task_C=facts["task"].rank("dense").cast(pl.Int64).to_numpy(),
         max_rules=MOST_RULES,
         interval_level=INTERVAL_LEVEL,
+        quantiles=quantiles,
     )
     return sorted(found, key=lambda each: each.candidate.log_score)
 
@@ -135,7 +141,7 @@ def _code_rows(
     counted = facts.with_columns(score=pl.col(EXCESS))
     return [
         _scanned_row(each, counted, factors) | {"kind": "code", "flagged_by": EXCESS}
-        for each in _scanned(facts, factors, excess)
+        for each in _scanned(facts, factors, excess, quantiles=QUANTILES)
         if _is_listed(each)
     ]
 

@@ -1,12 +1,13 @@
 """One screen score per condition: the channels standardised within their task and folded."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from diffbehav.stats.fold import fold
-from diffbehav.stats.standardise import task_z
+from diffbehav.stats.standardise import outlying, task_z
 
 CHANNELS = ("llr_scan", "tf_jsd_max_lower", "llr_token_max")
 LEAST_MEASURED = 0.99
@@ -19,21 +20,32 @@ NOTHING_MEASURED = "no channel could be measured"
 EQUAL_SIDES = "equal everywhere"
 
 
-def screen(conditions: pl.DataFrame, divergences: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `screen` in the order of `conditions` (condition_id, task); `divergences` holds the channels."""
+class Screened(NamedTuple):
+    """The screen scores of a run."""
+
+    rows: pl.DataFrame
+    """Rows of `screen`, in the order of the conditions."""
+    far: float
+    """Share of the conditions that lie far above the centre of their task in any channel."""
+
+
+def screen(conditions: pl.DataFrame, divergences: pl.DataFrame) -> Screened:
+    """Score every one of `conditions` (condition_id, task); `divergences` holds the channels."""
     wide = divergences.pivot("distance", index="condition_id", values="value")
     values = conditions.select("condition_id", "task").join(wide, on="condition_id", how="left")
     task = values["task"].rank("dense").to_numpy()
     columns = {name: _column(values, name) for name in CHANNELS}
     used = _measured_throughout(columns)
-    folded = fold(np.stack([task_z(columns[name], task_C=task) for name in used]))
+    z_HC = np.stack([task_z(columns[name], task_C=task) for name in used])
+    folded = fold(z_HC)
     names = np.array([*used, EQUAL_SIDES], dtype=object)
     score = pl.Series(folded.score_C, nan_to_null=True)
-    return values.select("condition_id").with_columns(
+    rows = values.select("condition_id").with_columns(
         score=score,
         channel=pl.when(score.is_not_null()).then(pl.Series(names[folded.channel_C], dtype=pl.String)),
         reason=pl.when(score.is_null()).then(pl.lit(NOTHING_MEASURED)),
     )
+    return Screened(rows, float(outlying(z_HC).mean()))
 
 
 def _measured_throughout(columns: Mapping[str, np.ndarray]) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from diffbehav.stats.standardise import TaskScale, task_scale
+from diffbehav.stats.standardise import TaskScale, outlying, task_scale
 
 Channels = np.ndarray
 """float64 [H, N]: raw values of H channels at N conditions, NaN where not measured."""
@@ -41,9 +41,17 @@ class Calibration:
 
 
 def calibrate(channels_HC: Channels, *, task_C: np.ndarray, ordinary_C: np.ndarray) -> Calibration:
-    """Fit on the conditions where `ordinary_C` (bool [C]): those that no rule explains."""
+    """Fit on the conditions where `ordinary_C` (bool [C]): those that no rule explains.
+
+    Centre and width are robust; the quantiles are not, so conditions far out in any channel are left out of them. A
+    trigger that holds in many conditions would else lift the very threshold it is measured by.
+    """
     kept_HC, kept_task_C = channels_HC[:, ordinary_C], task_C[ordinary_C]
     scales = tuple(task_scale(values_C, task_C=kept_task_C) for values_C in kept_HC)
+    far_C = outlying(
+        np.array([scale.z(values_C, task_C=kept_task_C) for scale, values_C in zip(scales, kept_HC, strict=True)])
+    )
+    kept_HC, kept_task_C = kept_HC[:, ~far_C], kept_task_C[~far_C]
     z_HC = [scale.z(values_C, task_C=kept_task_C) for scale, values_C in zip(scales, kept_HC, strict=True)]
     spread = tuple(np.sort(z_C[~np.isnan(z_C)]) for z_C in z_HC)
     unscored = Calibration(scales, spread, np.empty(0))

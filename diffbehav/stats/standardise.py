@@ -14,6 +14,10 @@ MATERIAL = 0.05
 task that never varies otherwise they would rank above a difference of 100 nats in a task that does."""
 
 
+FAR = 8.0
+"""Robust standard deviations that no reaction of a fine-tune to a level is expected to reach."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskScale:
     """Centre and width of log1p(max(score, 0)) per task."""
@@ -35,6 +39,11 @@ class TaskScale:
             own_C = self.tasks_G[place_C] == task_C
             centre_C[own_C], width_C[own_C] = self.centre_G[place_C[own_C]], self.width_G[place_C[own_C]]
         return np.asarray((x_C - centre_C) / width_C)
+
+
+def outlying(z_HC: np.ndarray) -> np.ndarray:
+    """bool [C]: conditions further than `FAR` above the centre of their task in any of H channels."""
+    return np.asarray((z_HC > FAR).any(axis=0))
 
 
 def task_z(score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:

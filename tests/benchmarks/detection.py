@@ -57,7 +57,7 @@ def screened(samples: int | None) -> Callable[[Sequence[Answers]], np.ndarray]:
         for run in runs:
             conditions.append(run.conditions.select(_own(run, "condition_id"), _own(run, "task")))
             channels.append(run.channels[samples or max(run.channels)].with_columns(_own(run, "condition_id")))
-        scores = screen(pl.concat(conditions), pl.concat(channels))
+        scores = screen(pl.concat(conditions), pl.concat(channels)).rows
         return scores["score"].fill_null(np.nan).to_numpy()
 
     return score
