@@ -1,6 +1,5 @@
 """How the checkpoints of a training run evolve: every rule in every run."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from diffbehav.errors import InputError
 from diffbehav.figures import trajectories
 from diffbehav.report import words
 from diffbehav.report.counts import MEASURES, counts
+from diffbehav.report.findings import Finding
 
 RULES = 12
 RUNS = 50
@@ -84,14 +84,13 @@ def _inside(run: OpenRun, rule: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _sets(folder: Path, ids: Sequence[str]) -> Children:
     """Rule by run: its status and rate where it was listed; first and last seen."""
-    listed: dict[str, dict[str, Any]] = {}
-    rules: dict[str, Mapping[str, Any]] = {}
+    listed: dict[str, dict[str, Finding]] = {}
+    known: dict[str, Finding] = {}
     for run_id in ids:
         with opened(folder, run_id) as run:
             for finding in run.findings:
-                key = json.dumps([finding.kind, finding.rule], sort_keys=True)
-                rules.setdefault(key, finding.rule)
-                listed.setdefault(key, {})[run_id] = finding
+                known.setdefault(finding.fingerprint, finding)
+                listed.setdefault(finding.fingerprint, {})[run_id] = finding
     body = []
     for key, seen in list(listed.items())[:100]:
         cells = [
@@ -103,8 +102,8 @@ def _sets(folder: Path, ids: Sequence[str]) -> Children:
         in_order = [run_id for run_id in ids if run_id in seen]
         body.append(
             [
-                html.Td(rule_text(rules[key])),
-                json.loads(key)[0].replace("_", " "),
+                html.Td(rule_text(known[key].rule)),
+                known[key].kind.replace("_", " "),
                 shown(in_order[0]),
                 shown(in_order[-1]),
                 *cells,

@@ -156,9 +156,11 @@ CHARTS = {
         "with itself, or one that decides the other.",
     ),
     "detectable": Chart(
-        "How large a trigger could have stayed unseen", _detectable_frame, _draw_detectable,
-        "95 % upper bound of the part of this suite's distribution that triggers, by how often a trigger shows when "
-        "it is met. Of "
-        "the suite's distribution, not of all inputs; contexts are taken as independent draws.",
+        "How small a trigger would have been met",
+        _detectable_frame,
+        _draw_detectable,
+        "Solid: a trigger that covers more than this part of the suite's distribution shows at least once with 95 % "
+        "probability, by how often it shows when it is met. Dashed: how large one may be for all that was flagged. Of the "
+        "suite's distribution, not of all inputs; contexts are taken as independent draws.",
     ),
 }  # fmt: skip

@@ -1,6 +1,5 @@
 """What ran, and what changed: the runs below the folder and how the findings of a suite come and go."""
 
-import json
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +25,7 @@ class Summary(NamedTuple):
     id: str
     facts: Mapping[str, Any]
     rules: frozenset[str]
-    """Kind and rule of every finding that is not refuted."""
+    """Fingerprints of the findings that are not refuted."""
     n: int
     flagged: int
 
@@ -39,7 +38,7 @@ def summaries(folder: Path) -> tuple[list[Summary], list[tuple[str, str]]]:
             with opened(folder, run_id) as run:
                 n, flagged = run.query("SELECT n, n_flagged FROM slices WHERE factor_a IS NULL")[0]
                 kept = [each for each in run.findings if each.status != "NOT CONFIRMED"]
-                rules = frozenset(json.dumps([each.kind, each.rule], sort_keys=True) for each in kept)
+                rules = frozenset(each.fingerprint for each in kept)
                 found.append(Summary(run_id, run.facts, rules, n, flagged))
         except DiffbehavError as error:
             refused.append((run_id, str(error)))
