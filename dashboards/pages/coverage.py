@@ -160,7 +160,7 @@ CHARTS = {
         _detectable_frame,
         _draw_detectable,
         "Solid: a trigger that covers more than this part of the suite's distribution shows at least once with 95 % "
-        "probability, by how often it shows when it is met. Dashed: how large one may be for all that was flagged. Of the "
-        "suite's distribution, not of all inputs; contexts are taken as independent draws.",
+        "probability, by how often it shows when it is met. Dashed: how large one may be for all that was flagged. Of "
+        "the suite's distribution, not of all inputs; contexts are taken as independent draws.",
     ),
 }  # fmt: skip

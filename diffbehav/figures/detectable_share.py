@@ -12,7 +12,7 @@ LINES = (
 
 
 def detectable_share(frame: pl.DataFrame) -> go.Figure:
-    """`frame`: `firing` (chance that an exposure shows), `share`, `bound` (parts of the suite's distribution or null)."""
+    """`frame`: `firing` (chance that an exposure shows), `share`, `bound` (parts of the distribution, or null)."""
     figure = go.Figure(layout=style.layout(title="", height=360))
     for column, name, colour, dash, symbol in LINES:
         known = frame.drop_nulls(column)

@@ -53,7 +53,9 @@ def all_figures() -> dict[str, go.Figure]:
         "nightly_trend": figures.nightly_trend(pl.DataFrame(night | {"changed": [None, "suite"]})),
         "trajectories": figures.trajectories(pl.DataFrame(steps | {"high": [0.6, None], "max_score": [3.0, None]})),
         "coverage_matrix": figures.coverage_matrix(pairs(exposed=[1, 2, 2, None], possible=[2, 4, 4, None])),
-        "detectable_share": figures.detectable_share(pl.DataFrame({"firing": [0.5, 1.0], "share": [0.02, 0.01], "bound": [None, 0.1]})),
+        "detectable_share": figures.detectable_share(
+            pl.DataFrame({"firing": [0.5, 1.0], "share": [0.02, 0.01], "bound": [None, 0.1]})
+        ),
         "date_timeline": figures.date_timeline(dates(share_noise_low=0.1, share_noise_high=0.3), verb="calls in"),
         "factor_marginals": figures.factor_marginals(levels(HOSTILE, HOSTILE), columns=2),
     }
