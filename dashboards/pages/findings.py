@@ -22,7 +22,7 @@ from diffbehav.store import quoted
 
 PATH = ("findings",)
 TITLE = "Findings"
-KINDS = ("", "tool_call", "text", "distribution")
+KINDS = ("", "tool_call", "code", "text", "distribution")
 SORTS = {"rank": "best first", "effect": "largest effect", "n": "most conditions"}
 POINTS = 400
 """Slices drawn one by one, the most surprising ones."""

@@ -10,7 +10,7 @@ from diffbehav.store import building, open_untrusted
 DOCUMENTED = {
     "run", "factors", "levels", "conditions", "completions", "divergences", "spans", "argument_changes", "screen",
     "findings", "positions", "coverage_columns", "coverage", "coverage_pairs", "underexposed", "detectable",
-    "episodes", "world_changes", "outcomes", "slices", "sentinels",
+    "episodes", "world_changes", "outcomes", "slices", "sentinels", "code_blocks", "code_findings", "violations",
 }
 
 
