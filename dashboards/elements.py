@@ -36,10 +36,15 @@ def link(text: Children, href: str, **more: Any) -> dcc.Link:
     return dcc.Link(text, href=href, **more)
 
 
-def shown(text: object) -> str:
+def shown(text: object, *, most: int = 160) -> str:
     """A name or level for an element: hidden characters visible, and not endless."""
     text = untrusted.visible(str(text))
-    return text if len(text) <= 160 else text[:159] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def sentence(text: object) -> str:
+    """A verdict's or a severity's reason, which is cut only where no honest one is so long."""
+    return shown(text, most=1_000)
 
 
 def pieces(text: str) -> list[Children]:
@@ -140,7 +145,7 @@ def verdict_box(facts: Mapping[str, Any]) -> html.Div:
         [
             html.P(shown(code).replace("_", " "), className="code"),
             html.P(headline, className="headline"),
-            html.Ul([html.Li(shown(reason)) for reason in facts["verdict_reasons"][:10]]),
+            html.Ul([html.Li(sentence(reason)) for reason in facts["verdict_reasons"][:10]]),
             html.P(words.MEANINGS[code][1] if code in words.MEANINGS else "", className="note"),
         ],
         className="verdict " + (code.lower().replace("_", "-") if code in words.HEADLINES else "invalid"),
@@ -161,7 +166,7 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
             className="go",
         )
         if finding.pair_inside
-        else html.Span(shown(finding.pair_reason), className="note")
+        else html.Span(sentence(finding.pair_reason), className="note")
     )
     interval = f"95 % interval {percent(finding.rate_inside_low)} to {percent(finding.rate_inside_high)}"
     return html.Li(
@@ -182,7 +187,7 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
                             status(finding.status),
                             " ",
                             status(f"severity {finding.severity}" if finding.severity else "severity not derived"),
-                            f" {shown(finding.severity_reason)}",
+                            f" {sentence(finding.severity_reason)}",
                         ],
                         className="note",
                     ),
