@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -92,10 +93,12 @@ async def start_models(arguments: Sequence[Mapping[str, Any]], *, gpu: bool) -> 
     """
     if not gpu:
         _inspect_models_in_process()
+    # vLLM looks at all that a forked engine inherits, and Flask's stand-ins (Dash brings them) raise when looked at.
+    fork = not gpu and "werkzeug" not in sys.modules
     models: list[ServedModel] = []
     try:
         for each in arguments:
-            models.append(ServedModel(await _start(each, fork=not gpu), each))
+            models.append(ServedModel(await _start(each, fork=fork), each))
     except DiffbehavError:
         await asyncio.gather(*(model.close() for model in models))
         raise

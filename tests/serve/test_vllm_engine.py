@@ -240,3 +240,15 @@ def assert_agree_with_transformers(
         ):
             largest = max(largest, float(np.abs(ours - theirs).max()))
     assert largest < 1e-3
+
+
+def test_an_engine_starts_in_a_process_that_has_imported_flask(loop: asyncio.Runner, tiny: Path) -> None:
+    """Dash brings it, and vLLM looks at all that a forked engine inherits."""
+    import flask  # noqa: F401
+
+    engine = loop.run(open_engine(tiny, None, max_model_len=MAX_MODEL_LEN, top_k=TOP_K, tool_format="hermes"))
+    try:
+        answer = loop.run(engine.complete(Prompt("c", [1, 2, 3]), 0, GREEDY))
+        assert answer.token_ids
+    finally:
+        loop.run(engine.close())
