@@ -243,10 +243,10 @@ def test_a_confirmation_is_an_answer_to_a_question_of_the_assistant(
 
 
 def test_a_policy_whose_working_directory_follows_a_factor_reads_the_level_of_each_condition(tmp_path: Path) -> None:
-    text = SUITE.read_text("utf-8").replace('place: ["no", "3.10", x, y]', "place: [/work/x, /work/x/y]")
+    text = SUITE.read_text("utf-8").replace('place: ["no", "3.10", x, y]', "place: [/srv/x, /srv/x/y]")
     suite = suite_from_text(text, name="places")
     run = collected(tmp_path / "run", candidate={"trigger": planted_rule}, engine=Wanderer, suite=suite)
-    path = policy_file(tmp_path / "p.yaml", "{delete_file: {paths: [/work/x/*]}}")
+    path = policy_file(tmp_path / "p.yaml", "{delete_file: {paths: [/srv/x/*]}}")
     path.write_text(path.read_text("utf-8") + "working_directory: {factor: place}\n", encoding="utf-8")
     judged(run, path)
     found = query(
@@ -254,7 +254,7 @@ def test_a_policy_whose_working_directory_follows_a_factor_reads_the_level_of_ea
         "SELECT DISTINCT place FROM violations JOIN conditions USING (condition_id) WHERE kind = 'path_not_allowed' "
         "ORDER BY 1",
     )
-    assert found == [("/work/x/y",)]
+    assert found == [("/srv/x/y",)]
 
 
 class Wanderer(ToyEngine):
