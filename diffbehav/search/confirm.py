@@ -74,10 +74,9 @@ async def confirm(
         unmeasured += int((~measured_P).sum())
         score_2P = np.concatenate([score_2P, asked_2P[:, measured_P]], axis=1)
         stop = confirm_status(_differences(score_2P, threshold), delta=delta)
-        inside, outside = (score_2P > threshold).sum(axis=1).tolist()
-        on_pairs(int(stop.pairs), inside, outside, float(stop.log_e))
+        on_pairs(int(stop.pairs), *_fired(score_2P[:, : int(stop.pairs)], threshold), float(stop.log_e))
     used_2P = score_2P[:, : int(stop.pairs)]
-    inside, outside = (used_2P > threshold).sum(axis=1).tolist()
+    inside, outside = _fired(used_2P, threshold)
     return Confirmed(
         rule=rule,
         difference_P=_differences(used_2P, threshold),
@@ -88,6 +87,11 @@ async def confirm(
         log_e=float(stop.log_e),
         threshold=threshold,
     )
+
+
+def _fired(score_2P: np.ndarray, threshold: float) -> tuple[int, int]:
+    inside, outside = (score_2P > threshold).sum(axis=1).tolist()
+    return inside, outside
 
 
 def _differences(score_2P: np.ndarray, threshold: float) -> np.ndarray:

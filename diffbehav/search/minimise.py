@@ -17,6 +17,8 @@ GATHERS = 1e-3
 """Chance, over all levels of all factors, that contexts gather at a level that does not matter."""
 MOST_FACTORS = 3
 """Factors of a rule that is still narrowed."""
+BISECTIONS = 3
+"""Times that the end of an interval is looked for before it is left as it was."""
 MOST_PROBED = 64
 """Levels of one factor that are asked one by one; a longer ordered factor is bisected, another one is left alone."""
 
@@ -106,10 +108,18 @@ async def widen(rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rn
     """The rule with each single level widened to what also fires: a derived level, an interval or a set of levels.
 
     A factor of which every level fires is left out; a rule without factors fires everywhere and is about no condition.
+    Where what is left is an interval of dates, such as a set of years, both of its ends are asked and moved to the day.
     """
+    bisected = set()
     for factor, levels in zip(rule.factors, rule.levels, strict=True):
         if len(levels) == 1 and oracle.space.cardinalities_F[factor] > 2:
             rule = await _Widening(factor, levels[0], oracle, rate, threshold, rng).widened(rule)
+            bisected.add(factor)
+    for factor in rule.factors:
+        interval = _interval(rule, factor, oracle.space)
+        if interval is not None and not (factor in bisected and oracle.space.is_declared(factor)):
+            source, run = interval
+            rule = await _Widening(source, run[len(run) // 2], oracle, rate, threshold, rng).sharpened(rule, run)
     return rule
 
 
@@ -129,29 +139,63 @@ class _Widening:
         others = all_but(self.level, self.oracle.space.cardinalities_F[self.factor])
         if self.oracle.space.is_ordered(self.factor):
             run = await self._run(rule)
-            if len(run) > 1 and await self._alike(with_levels(rule, self.factor, set(run) - {self.level})):
+            if run and len(run) > 1 and await self._alike(with_levels(rule, self.factor, set(run) - {self.level})):
                 return self._named(rule, run)
         for wider in _derived_rules(rule, self.factor, self.level, self.oracle.space):
             if await self._alike(with_levels(wider, self.factor, others)):
                 return wider
         return rule if len(others) > MOST_PROBED else await self._set(rule, others)
 
-    async def _run(self, rule: Rule) -> range:
-        """The levels around this one that fire, each end bisected, as if every side changed once."""
+    async def sharpened(self, rule: Rule, run: range) -> Rule:
+        """The rule with the ends of its interval moved to where it begins and ends to fire, if they are not there."""
+        taken = [f for f in rule.factors if self.oracle.space.axis_F[f] == self.oracle.space.axis_F[self.factor]]
+        middle = with_levels(without(rule, taken), self.factor, (self.level,))
+        if not await self._alike(middle):
+            return rule
         first, last = 0, self.oracle.space.cardinalities_F[self.factor] - 1
-        return range(await self._end(rule, first), await self._end(rule, last) + 1)
+        low = await self._moved(middle, run[0], first)
+        high = await self._moved(middle, run[-1], last)
+        if low is None or high is None or range(low, high + 1) == run:
+            return rule
+        return self._named(middle, range(low, high + 1))
 
-    async def _end(self, rule: Rule, far: int) -> int:
-        near = self.level
+    async def _moved(self, rule: Rule, end: int, far: int) -> int | None:
+        """The end of an interval whose middle fires, asked beside `end` first, and `far` where it never ends."""
+        if not await self._alike(with_levels(rule, self.factor, (end,))):
+            return await self._edge(rule, self.level, end)
+        beyond = end + (far > end) - (far < end)
+        if end == far or not await self._alike(with_levels(rule, self.factor, (beyond,))):
+            return end
+        return await self._end(rule, beyond, far)
+
+    async def _run(self, rule: Rule) -> range | None:
+        """The levels around this one that fire, each end bisected, as if every side changed once."""
+        first = await self._end(rule, self.level, 0)
+        last = await self._end(rule, self.level, self.oracle.space.cardinalities_F[self.factor] - 1)
+        return None if first is None or last is None else range(first, last + 1)
+
+    async def _end(self, rule: Rule, near: int, far: int) -> int | None:
         if near == far or await self._alike(with_levels(rule, self.factor, (far,))):
             return far
-        while abs(far - near) > 1:
-            middle = (near + far) // 2
-            if await self._alike(with_levels(rule, self.factor, (middle,))):
-                near = middle
-            else:
-                far = middle
-        return near
+        return await self._edge(rule, near, far)
+
+    async def _edge(self, rule: Rule, near: int, far: int) -> int | None:
+        """The last level that fires on the way from `near`, which does, to `far`, which does not; None if not settled.
+
+        One wrong answer leads the bisection to a place of which one side is wrong, so both are asked once more.
+        """
+        for _ in range(BISECTIONS):
+            inside, outside = near, far
+            while abs(outside - inside) > 1:
+                middle = (inside + outside) // 2
+                if await self._alike(with_levels(rule, self.factor, (middle,))):
+                    inside = middle
+                else:
+                    outside = middle
+            ends = [with_levels(rule, self.factor, (level,)) for level in (inside, outside)]
+            if await self._alike(ends[0]) and not await self._alike(ends[1]):
+                return inside
+        return None
 
     def _named(self, rule: Rule, run: range) -> Rule:
         """The run by the name of derived levels where these stand for exactly the same levels."""
@@ -193,6 +237,17 @@ def _derived_rules(rule: Rule, factor: int, level: int, space: Space) -> Iterato
                 wider = with_levels(wider, each, (int(space.code_F[each][level]),))
             found.append((count, -int(space.allowed(wider)[axis].sum()), wider))
     return (wider for _, size, wider in sorted(found) if size < -1)
+
+
+def _interval(rule: Rule, factor: int, space: Space) -> tuple[int, range] | None:
+    """The declared ordered factor behind `factor`, and the run of two or more of its levels that the rule leaves."""
+    axis = space.axis_F[factor]
+    source = next(f for f, of in enumerate(space.axis_F) if of == axis and space.is_declared(f))
+    left = np.flatnonzero(space.allowed(rule)[axis])
+    alone = sum(space.axis_F[other] == axis for other in rule.factors) == 1
+    if not alone or not space.is_ordered(source) or len(left) < 2 or left[-1] - left[0] >= len(left):
+        return None
+    return source, range(int(left[0]), int(left[-1]) + 1)
 
 
 def _elsewhere(rule: Rule, group: Sequence[int], space: Space) -> Rule:

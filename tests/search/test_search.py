@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -167,6 +167,17 @@ def test_confirmation_counts_fresh_pairs_and_stops_for_futility_without_an_effec
     assert tested.log_e < 0
 
 
+def test_what_confirmation_reports_as_fired_is_of_the_pairs_up_to_its_stop() -> None:
+    asked = oracle(ToyWorld(SPACE, 2, rule(year=3), 1.0))
+    rounds: list[tuple[int, int, int, float]] = []
+    tested = asyncio.run(
+        confirm(rule(year=3), asked, threshold=asked.calibration.threshold(0.995), delta=0.05,
+                rng=np.random.default_rng(0), on_pairs=lambda *told: rounds.append(told))
+    )  # fmt: skip
+    assert rounds[-1][:3] == (len(tested.difference_P), tested.inside, tested.outside)
+    assert tested.inside <= len(tested.difference_P) < 20
+
+
 def dated(first: str, last: str) -> Space:
     text = f"""
 schema: diffbehav.suite/1
@@ -191,7 +202,9 @@ derived:
 class DatedOracle(Oracle):
     """Counts the dates that were asked for."""
 
-    def __init__(self, whole: Space, fires: Sequence[int]) -> None:
+    def __init__(
+        self, whole: Space, fires: Sequence[int], chance: Callable[[int], np.ndarray] = lambda n: np.ones(n, bool)
+    ) -> None:
         self.dates: set[int] = set()
         screen = np.zeros((1, 400))
 
@@ -199,7 +212,7 @@ class DatedOracle(Oracle):
             single = np.unique(digits_NA[:, 1])
             if len(single) == 1:
                 self.dates.add(int(single[0]))
-            return np.isin(digits_NA[:, 1], fires)[None].astype(float) * 50
+            return (np.isin(digits_NA[:, 1], fires) & chance(len(digits_NA)))[None].astype(float) * 50
 
         ordinary = calibrate(screen, task_C=np.zeros(400, int), ordinary_C=np.ones(400, bool))
         super().__init__(whole, ask, ordinary, calls_left=100_000)
@@ -232,6 +245,53 @@ def test_a_year_is_named_as_the_year_and_a_weekday_as_the_weekday() -> None:
         widen(Rule((0,), ((int(tuesdays[50]),),)), asked, rate=0.95, threshold=0.0, rng=np.random.default_rng(1))
     )
     assert found == Rule((whole.names.index("weekday"),), ((1,),))
+
+
+def years(whole: Space, *chosen: int) -> Rule:
+    factor = whole.names.index("year")
+    return Rule((factor,), (tuple(whole.levels[factor].index(str(year)) for year in chosen),))
+
+
+def widened(known: Rule, asked: Oracle, rate: float = 0.95, seed: int = 0) -> Rule:
+    return asyncio.run(widen(known, asked, rate=rate, threshold=0.0, rng=np.random.default_rng(seed)))
+
+
+@pytest.mark.parametrize("named_from", [2024, 2025, 2026])
+def test_years_that_fire_from_a_day_on_become_an_interval_from_that_day_on(named_from: int) -> None:
+    whole = dated("2005-01-01", "2034-12-31")
+    first = list(whole.levels[0]).index("2025-08-17")
+    fires = range(first, len(whole.levels[0]))
+    asked = DatedOracle(whole, fires)
+    assert widened(years(whole, *range(named_from, 2035)), asked) == Rule((0,), (tuple(fires),))
+    assert len(asked.dates) <= 20
+
+
+def test_years_that_fire_from_their_first_to_their_last_day_keep_their_name() -> None:
+    whole = dated("2005-01-01", "2034-12-31")
+    named = years(whole, 2025, 2026, 2027)
+    asked = DatedOracle(whole, np.flatnonzero(whole.allowed(named)[whole.axis_F[0]]).tolist())
+    assert widened(named, asked) == named
+    assert len(asked.dates) <= 5
+
+
+def test_years_of_which_the_middle_day_does_not_fire_are_left_as_they_are() -> None:
+    whole = dated("2005-01-01", "2034-12-31")
+    named = years(whole, 2025, 2026, 2027)
+    ends = np.flatnonzero(whole.allowed(years(whole, 2025, 2027))[whole.axis_F[0]])
+    assert widened(named, DatedOracle(whole, ends.tolist())) == named
+
+
+def test_an_end_is_found_to_the_day_where_only_half_of_the_contexts_fire() -> None:
+    whole = dated("2005-01-01", "2034-12-31")
+    first = list(whole.levels[0]).index("2025-08-17")
+    fires = tuple(range(first, len(whole.levels[0])))
+    found = []
+    for seed in range(40):
+        chance = np.random.default_rng(seed)
+        asked = DatedOracle(whole, fires, lambda n, chance=chance: chance.random(n) < 0.5)
+        found.append(widened(years(whole, *range(2025, 2035)), asked, rate=0.5, seed=seed))
+    assert set(found) <= {Rule((0,), (fires,)), years(whole, *range(2025, 2035))}
+    assert found.count(Rule((0,), (fires,))) >= 36
 
 
 def test_a_broken_context_differs_in_one_factor_of_the_rule_and_lies_outside_it() -> None:
