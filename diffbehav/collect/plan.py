@@ -38,4 +38,7 @@ def plan_run(request: PlanRequest, *, on_stage: Callable[[str], None]) -> dict[s
         trusted=request.trusted, out=Path(), limit=request.limit, tool_format="hermes", top_k=20,
         allow_template=False, command="",
     )  # fmt: skip
-    return plan | {"measured": try_out(run, found.cells, calibrate=request.calibrate, on_stage=on_stage)}
+    measured = try_out(
+        run, found.cells, calibrate=request.calibrate, search_calls=request.search_calls, on_stage=on_stage
+    )
+    return plan | {"measured": measured}

@@ -90,10 +90,11 @@ def _measured(plan: Plan) -> Iterator[str]:
     prompts = found["drawing_prompt_tokens"]["mean"]
     yield f"to draw answers      {prompts:,} prompt and {sum(drawn):,} answer tokens in all; scoring is not in this"
     yield f"disk                 {found['parts_bytes'] / 1e6:,.1f} MB of parts; run.duckdb and report are not in this"
-    time = found["collect_seconds"]
+    time, start = found["collect_seconds"], _duration(found["start_seconds"])
+    yield f"time to collect      {_duration(time['low'])} to {_duration(time['high'])}, {start} of it to start"
     yield (
-        f"time to collect      {_duration(time['low'])} to {_duration(time['high'])}, "
-        f"{_duration(found['start_seconds'])} of it to start; the search takes as long as it finds something to ask"
+        f"time to search       at most {_duration(found['search_seconds']['high'])} for the whole budget; "
+        "a search ends earlier when nothing is left to ask"
     )
 
 

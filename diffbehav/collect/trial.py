@@ -35,12 +35,16 @@ class Round:
     seconds: float
 
 
-def try_out(request: Request, cells: np.ndarray, *, calibrate: int, on_stage: OnStage) -> dict[str, Any]:
+def try_out(
+    request: Request, cells: np.ndarray, *, calibrate: int, search_calls: int, on_stage: OnStage
+) -> dict[str, Any]:
     """Serve both models, ask about `calibrate` of the conditions at `cells`, and say what all of them would take."""
-    return asyncio.run(_try_out(request, cells, calibrate, on_stage))
+    return asyncio.run(_try_out(request, cells, calibrate, search_calls, on_stage))
 
 
-async def _try_out(request: Request, cells: np.ndarray, calibrate: int, on_stage: OnStage) -> dict[str, Any]:
+async def _try_out(
+    request: Request, cells: np.ndarray, calibrate: int, search_calls: int, on_stage: OnStage
+) -> dict[str, Any]:
     suite = load_suite(request.suite)
     models = read_models(request)
     renderer = Renderer((models.trusted or models.candidate).path)
@@ -65,7 +69,7 @@ async def _try_out(request: Request, cells: np.ndarray, calibrate: int, on_stage
     per_condition = planned_bytes / len(planned.prompts) + parts / len(answers)
     return trial_json(
         rounds, answers, prompt_tokens=prompt_tokens, bytes_per_condition=per_condition, start_seconds=ready,
-        conditions=len(cells), suite=suite,
+        conditions=len(cells), search_calls=search_calls, suite=suite,
     )  # fmt: skip
 
 
@@ -102,9 +106,12 @@ def _prompt_tokens(suite: Suite, renderer: Renderer, cells: np.ndarray) -> np.nd
 
 def trial_json(
     rounds: Sequence[Round], answers: Sequence[Answers], *, prompt_tokens: np.ndarray, bytes_per_condition: float,
-    start_seconds: float, conditions: int, suite: Suite,
+    start_seconds: float, conditions: int, search_calls: int, suite: Suite,
 ) -> dict[str, Any]:  # fmt: skip
-    """What was measured and what it comes to for all `conditions`. `low` and `high` are the ends of an interval."""
+    """What was measured and what it comes to for all `conditions`. `low` and `high` are the ends of an interval.
+
+    A search asks a handful of conditions at a time, as the small rounds did, and often ends before its budget does.
+    """
     seconds = seconds_per_condition(rounds)
     answered = {side: _answer_tokens(answers, side) for side in SIDES}
     asked = {"candidate": conditions, "trusted": conditions, "replicate": round(suite.replicate * conditions)}
@@ -121,6 +128,7 @@ def trial_json(
         },
         "seconds_per_condition": seconds,
         "collect_seconds": {end: start_seconds + conditions * seconds[end] for end in ("low", "high")},
+        "search_seconds": {"high": start_seconds + search_calls * max(each.seconds / each.conditions for each in rounds)},
         "parts_bytes": round(bytes_per_condition * conditions),
     }
 

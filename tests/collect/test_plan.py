@@ -120,7 +120,7 @@ def test_tokens_bytes_and_seconds_are_scaled_to_all_conditions() -> None:
     rounds = [Round(1, 1.0), Round(1, 1.0), Round(1, 1.0), Round(1, 1.0)]
     found = trial_json(
         rounds, answers, prompt_tokens=np.array([100, 110]), bytes_per_condition=50.0, start_seconds=30.0,
-        conditions=600, suite=load_suite(SUITE),
+        conditions=600, search_calls=1000, suite=load_suite(SUITE),
     )  # fmt: skip
     assert found["answer_tokens"]["candidate"]["mean"] == 13.0
     assert found["answer_tokens"]["candidate"]["low"] == pytest.approx(13.0 - 3.182 * 2.582 / 2, abs=0.01)
@@ -129,6 +129,7 @@ def test_tokens_bytes_and_seconds_are_scaled_to_all_conditions() -> None:
     assert found["drawing_prompt_tokens"]["mean"] == 105 * (600 + 600 + 120)
     assert found["parts_bytes"] == 30_000
     assert found["collect_seconds"] == {"low": 30.0, "high": 630.0}
+    assert found["search_seconds"] == {"high": 1030.0}
 
 
 def _answers(tokens: int) -> tuple[Any, ...]:
