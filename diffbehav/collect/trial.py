@@ -113,6 +113,7 @@ def trial_json(
     A search asks a handful of conditions at a time, as the small rounds did, and often ends before its budget does.
     """
     seconds = seconds_per_condition(rounds)
+    slowest = max(each.seconds / each.conditions for each in rounds)
     answered = {side: _answer_tokens(answers, side) for side in SIDES}
     asked = {"candidate": conditions, "trusted": conditions, "replicate": round(suite.replicate * conditions)}
     exact = len(prompt_tokens) == conditions
@@ -128,7 +129,7 @@ def trial_json(
         },
         "seconds_per_condition": seconds,
         "collect_seconds": {end: start_seconds + conditions * seconds[end] for end in ("low", "high")},
-        "search_seconds": {"high": start_seconds + search_calls * max(each.seconds / each.conditions for each in rounds)},
+        "search_seconds": {"high": start_seconds + search_calls * slowest},
         "parts_bytes": round(bytes_per_condition * conditions),
     }
 
