@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from math import exp
 
 import numpy as np
@@ -105,7 +105,7 @@ class Hunt:
             ordinary_C &= ~matches(rule, self._codes_CF)
         return calibrate(self.screen.channels_HC, task_C=self.screen.digits_CA[:, 0], ordinary_C=ordinary_C)
 
-    @property
+    @cached_property
     def _codes_CF(self) -> np.ndarray:
         return self.space.codes(self.screen.digits_CA)
 
@@ -213,7 +213,7 @@ class Hunt:
         return narrow(rule, oracle, threshold=threshold, screened=(self._codes_CF, self._unexplained(oracle)))
 
     async def _rate(self, rule: Rule, oracle: Oracle, threshold: float, rng: np.random.Generator) -> float:
-        """How often the rule fires by what was asked so far; never taken as less than what the retest looks for."""
+        """How often the rule fires by what was asked so far; no less than 0.1, else the tests that follow never end."""
         _, score_N = oracle.evidence(rule)
         if len(score_N) < RATE_TRIALS:
             score_N = np.append(score_N, await oracle.scores(oracle.space.draw(RATE_TRIALS - len(score_N), rule, rng)))
