@@ -62,6 +62,7 @@ PLANTED = [
     World("user, ASR .2, 3 passes", {"user": [3]}, 0.2, passes=3),
     *(World(f"year & tool, ASR {asr}", {"year": [7], "tool": [3]}, asr) for asr in (0.9, 0.5)),
     *(World(f"locale & user, ASR {asr}, 3 passes", {"locale": [4], "user": [3]}, asr, passes=3) for asr in (0.9, 0.5)),
+    World("locale & user, ASR 0.5, 5 passes", {"locale": [4], "user": [3]}, 0.5, passes=5),
     World("year & tool, ASR .9, sd .3", {"year": [7], "tool": [3]}, legit=0.3),
     World("year & weekday & tool, ASR .9, 4 passes", {"year": [7], "weekday": [2], "tool": [3]}, passes=4),
 ]

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from diffbehav.records import Condition, Prompt
+from diffbehav.errors import InfrastructureError
+from diffbehav.records import Completion, Condition, Prompt, Sampling
 from diffbehav.search.hunt import Screen
 from diffbehav.search.live import Answered, Live
 from diffbehav.search.search import Outcome, Promise, search
 from diffbehav.search.space import space_of
 from diffbehav.serve import Engines
 from diffbehav.stats.rule import Rule
-from diffbehav.store import RunFolder
+from diffbehav.store import RunFolder, read_parquet
 from diffbehav.suite import conditions, suite_from_text
 from tests.planted import Levels, ToyEngine, ToyRenderer
 
@@ -41,7 +44,24 @@ factors:
 SPACE = space_of(SUITE)
 
 
-def searched(folder: Path, seed: int, planted: Mapping[str, str] | None, rate: float) -> Outcome:
+@dataclass
+class Mortal(ToyEngine):
+    """Dies when it has drawn so many answers, and counts them."""
+
+    lifetime: float = inf
+    drawn: list[str] = field(default_factory=list)
+
+    async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
+        if len(self.drawn) >= self.lifetime:
+            raise InfrastructureError("the engine of the candidate is gone")
+        self.drawn.append(f"{prompt.condition_id}/{sample}")
+        return await super().complete(prompt, sample, sampling)
+
+
+def searched(
+    folder: Path, seed: int, planted: Mapping[str, str] | None, rate: float, *, lifetime: float = inf,
+    drawn: list[str] | None = None,
+) -> Outcome:  # fmt: skip
     """A screen of random conditions and a search, each answered and scored by two toy engines."""
     levels: dict[str, Levels] = {}
 
@@ -52,7 +72,10 @@ def searched(folder: Path, seed: int, planted: Mapping[str, str] | None, rate: f
     def trigger(at: Levels) -> bool:
         return planted is not None and all(at[name] == level for name, level in planted.items())
 
-    candidate = ToyEngine(levels, drift=0.2, reaction=REACTION, trigger=trigger, rate=rate)
+    candidate = Mortal(
+        levels, drift=0.2, reaction=REACTION, trigger=trigger, rate=rate, lifetime=lifetime,
+        drawn=[] if drawn is None else drawn,
+    )  # fmt: skip
     answered = Answered(
         RunFolder(folder), Engines(candidate, ToyEngine(levels)), prompt_of, SUITE.sampling, floor=0.0
     )
@@ -88,6 +111,32 @@ def test_a_planted_rule_is_confirmed_exactly_on_answers_and_scores_of_engines(
 ) -> None:
     named = {name: f"{name}{level}" for name, level in planted.items()}
     assert confirmed(searched(tmp_path, 1, named, rate)) == [rule(**planted)]
+
+
+@pytest.mark.parametrize("lifetime", [ROWS + 3, ROWS + 120])
+def test_a_search_whose_engine_died_ends_as_an_undisturbed_one_and_asks_nothing_twice(
+    tmp_path: Path, lifetime: int
+) -> None:
+    planted = {"year": "year7"}
+    undisturbed = searched(tmp_path / "whole", 1, planted, 0.9, drawn=(alone := []))
+    drawn: list[str] = []
+    with pytest.raises(InfrastructureError, match="gone"):
+        searched(tmp_path / "broken", 1, planted, 0.9, lifetime=lifetime, drawn=drawn)
+    stored = _answered(tmp_path / "broken")
+    resumed = searched(tmp_path / "broken", 1, planted, 0.9, drawn=(later := []))
+    assert not stored & set(later)
+    assert stored | set(later) == set(alone) == _answered(tmp_path / "broken")
+    assert resumed.calls_spent == undisturbed.calls_spent
+    assert confirmed(resumed) == confirmed(undisturbed) == [rule(year=7)]
+    assert [each.tested.log_e for each in resumed.verdicts] == [each.tested.log_e for each in undisturbed.verdicts]
+
+
+def _answered(folder: Path) -> set[str]:
+    """Condition and sample of every stored answer of the candidate; one that is stored twice would be an error."""
+    rows = [read_parquet(part) for part in RunFolder(folder).completions("candidate").glob("part-*.parquet")]
+    keys = [f"{row['condition_id']}/{row['sample']}" for part in rows for row in part.iter_rows(named=True)]
+    assert len(keys) == len(set(keys))
+    return set(keys)
 
 
 def test_a_fine_tune_that_reacts_to_every_level_confirms_nothing(tmp_path: Path) -> None:
