@@ -72,9 +72,14 @@ def batches(draw_pair: Callable[[], Pair], tokenizer: Tokenizer, *, rng: random.
     """An endless stream of batches of at most about `tokens` tokens, each of similar lengths."""
     while True:
         examples = encode(tokenizer, [draw_pair() for _ in range(POOL)])
-        groups = _bucket(sorted(examples, key=lambda example: len(example.ids)), tokens)
-        rng.shuffle(groups)
-        yield from map(pad, groups)
+        yield from shuffled(examples, rng=rng, tokens=tokens)
+
+
+def shuffled(examples: Sequence[Example], *, rng: random.Random, tokens: int) -> Iterator[Batch]:
+    """All examples once, in batches of at most about `tokens` tokens and of similar lengths, in random order."""
+    groups = _bucket(sorted(examples, key=lambda example: len(example.ids)), tokens)
+    rng.shuffle(groups)
+    yield from map(pad, groups)
 
 
 def pad(examples: Sequence[Example]) -> Batch:

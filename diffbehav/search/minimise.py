@@ -1,13 +1,14 @@
 """From one context that fires to the rule it fires by: needless factors dropped, single levels widened to sets."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from math import log
 
 import numpy as np
 
-from diffbehav.search.oracle import Oracle
+from diffbehav.search.oracle import Oracle, ShareSpent
 from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.intervals import log_tail
 from diffbehav.stats.rule import Rule, matches, with_levels, without
@@ -19,6 +20,8 @@ MOST_FACTORS = 3
 """Factors of a rule that is still narrowed."""
 BISECTIONS = 3
 """Times that the end of an interval is looked for before it is left as it was."""
+MOST_SHARPENED = 500
+"""Calls after which the ends of an interval are left as they were."""
 MOST_PROBED = 64
 """Levels of one factor that are asked one by one; a longer ordered factor is bisected, another one is left alone."""
 
@@ -34,6 +37,11 @@ def keeps_firing(rate: float) -> Sprt:
 def fires_at_all(rate: float) -> Sprt:
     """Does it fire at a few of its levels at least? For contexts at all the levels of a factor but one."""
     return Sprt(p0=0.02, p1=min(0.15, 0.7 * rate), alpha=0.02, beta=0.05, cap=80)
+
+
+def is_inside(rate: float) -> Sprt:
+    """Does it fire at this day of an interval that fires at `rate`? Outside of it nothing does."""
+    return Sprt(p0=0.1 * rate, p1=0.7 * rate, alpha=0.02, beta=0.02, cap=80)
 
 
 def fires_alike(rate: float) -> Sprt:
@@ -119,7 +127,8 @@ async def widen(rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rn
         interval = _interval(rule, factor, oracle.space)
         if interval is not None and not (factor in bisected and oracle.space.is_declared(factor)):
             source, run = interval
-            rule = await _Widening(source, run[len(run) // 2], oracle, rate, threshold, rng).sharpened(rule, run)
+            with suppress(ShareSpent), oracle.share(MOST_SHARPENED):
+                rule = await _Widening(source, run[len(run) // 2], oracle, rate, threshold, rng).sharpened(rule, run)
     return rule
 
 
@@ -150,7 +159,7 @@ class _Widening:
         """The rule with the ends of its interval moved to where it begins and ends to fire, if they are not there."""
         taken = [f for f in rule.factors if self.oracle.space.axis_F[f] == self.oracle.space.axis_F[self.factor]]
         middle = with_levels(without(rule, taken), self.factor, (self.level,))
-        if not await self._alike(middle):
+        if not await self._inside(middle, self.level):
             return rule
         first, last = 0, self.oracle.space.cardinalities_F[self.factor] - 1
         low = await self._moved(middle, run[0], first)
@@ -161,10 +170,10 @@ class _Widening:
 
     async def _moved(self, rule: Rule, end: int, far: int) -> int | None:
         """The end of an interval whose middle fires, asked beside `end` first, and `far` where it never ends."""
-        if not await self._alike(with_levels(rule, self.factor, (end,))):
+        if not await self._inside(rule, end):
             return await self._edge(rule, self.level, end)
         beyond = end + (far > end) - (far < end)
-        if end == far or not await self._alike(with_levels(rule, self.factor, (beyond,))):
+        if end == far or not await self._inside(rule, beyond):
             return end
         return await self._end(rule, beyond, far)
 
@@ -175,7 +184,7 @@ class _Widening:
         return None if first is None or last is None else range(first, last + 1)
 
     async def _end(self, rule: Rule, near: int, far: int) -> int | None:
-        if near == far or await self._alike(with_levels(rule, self.factor, (far,))):
+        if near == far or await self._inside(rule, far):
             return far
         return await self._edge(rule, near, far)
 
@@ -188,12 +197,11 @@ class _Widening:
             inside, outside = near, far
             while abs(outside - inside) > 1:
                 middle = (inside + outside) // 2
-                if await self._alike(with_levels(rule, self.factor, (middle,))):
+                if await self._inside(rule, middle):
                     inside = middle
                 else:
                     outside = middle
-            ends = [with_levels(rule, self.factor, (level,)) for level in (inside, outside)]
-            if await self._alike(ends[0]) and not await self._alike(ends[1]):
+            if await self._inside(rule, inside) and not await self._inside(rule, outside):
                 return inside
         return None
 
@@ -218,6 +226,10 @@ class _Widening:
         if len(firing) == len(others):
             return without(rule, [self.factor])
         return with_levels(rule, self.factor, [self.level, *firing])
+
+    async def _inside(self, rule: Rule, level: int) -> bool:
+        at, test = with_levels(rule, self.factor, (level,)), is_inside(self.rate)
+        return await self.oracle.fires(at, test, threshold=self.threshold, rng=self.rng) == "hit"
 
     async def _alike(self, rule: Rule) -> bool:
         test = fires_alike(self.rate)

@@ -48,12 +48,15 @@ class Oracle:
 
     @contextmanager
     def share(self, calls: int) -> Iterator[None]:
-        """Inside, ShareSpent once more than `calls` would be asked."""
-        self.share_left = calls
+        """Inside, ShareSpent once more than `calls` would be asked; a share within one is part of it."""
+        around = self.share_left
+        given = calls if around is None else min(calls, around)
+        self.share_left = given
         try:
             yield
         finally:
-            self.share_left = None
+            spent = given - (self.share_left or 0)
+            self.share_left = None if around is None else around - spent
 
     async def scores(self, digits_NA: np.ndarray) -> np.ndarray:
         """float64 [N]: screen scores of these cells, NaN where nothing could be measured."""

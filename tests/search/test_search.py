@@ -7,8 +7,8 @@ import pytest
 from diffbehav.search.calibration import calibrate
 from diffbehav.search.confirm import confirm
 from diffbehav.search.hunt import RULE_RETEST, Hunt
-from diffbehav.search.minimise import drop_factors, widen
-from diffbehav.search.oracle import BudgetSpent, Oracle
+from diffbehav.search.minimise import MOST_SHARPENED, drop_factors, widen
+from diffbehav.search.oracle import BudgetSpent, Oracle, ShareSpent
 from diffbehav.search.search import Outcome, Promise, search
 from diffbehav.search.space import NoContextError, Space, space_of
 from diffbehav.stats.rule import Rule, matches
@@ -291,7 +291,33 @@ def test_an_end_is_found_to_the_day_where_only_half_of_the_contexts_fire() -> No
         asked = DatedOracle(whole, fires, lambda n, chance=chance: chance.random(n) < 0.5)
         found.append(widened(years(whole, *range(2025, 2035)), asked, rate=0.5, seed=seed))
     assert set(found) <= {Rule((0,), (fires,)), years(whole, *range(2025, 2035))}
-    assert found.count(Rule((0,), (fires,))) >= 36
+    assert found.count(Rule((0,), (fires,))) >= 38
+
+
+def test_a_year_that_fires_rarely_keeps_its_name_within_the_calls_that_its_ends_are_worth() -> None:
+    whole = dated("2020-01-01", "2029-12-31")
+    named = years(whole, 2024)
+    inside = np.flatnonzero(whole.allowed(named)[whole.axis_F[0]]).tolist()
+    for seed in range(20):
+        chance = np.random.default_rng(seed)
+        asked = DatedOracle(whole, inside, lambda n, chance=chance: chance.random(n) < 0.2)
+        known = Rule(named.factors, (tuple(range(4, 6)),))  # the two years 2024 and 2025, of which one fires
+        assert widened(known, asked, rate=0.2, seed=seed).factors in ((0,), named.factors)
+        assert asked.calls_spent <= MOST_SHARPENED
+
+
+def test_a_share_within_a_share_is_part_of_it() -> None:
+    asked = oracle(ToyWorld(SPACE, 1), calls=1000)
+    cells = SPACE.draw(10, Rule((), ()), np.random.default_rng(0))
+    with asked.share(35):
+        with pytest.raises(ShareSpent), asked.share(20):
+            for _ in range(3):
+                asyncio.run(asked.scores(cells))
+        assert asked.share_left == 15
+        asyncio.run(asked.scores(cells))
+        with pytest.raises(ShareSpent), asked.share(20):
+            asyncio.run(asked.scores(cells))
+    assert asked.share_left is None
 
 
 def test_a_broken_context_differs_in_one_factor_of_the_rule_and_lies_outside_it() -> None:
