@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from diffbehav.search.outcome import all_levels
 from diffbehav.search.payloads import TEXT, Carried, payloads
 from diffbehav.search.planting import CELLS, SHARES, plant, random_cells
 from diffbehav.search.run import read_screen
+from diffbehav.search.sentinels import UntestableError, rule_of
 from diffbehav.search.space import Space, space_of
 from diffbehav.search.trial import ALIKE, Terms, canary, world_of
-from diffbehav.stats.rule import Rule
+from diffbehav.serve import VLLM, Serving
+from diffbehav.stats.rule import Rule, matches
 from diffbehav.store import RunFolder, read_settings, write_json
 from diffbehav.suite import Suite, suite_from_resolved
 
@@ -47,14 +49,24 @@ class CanaryRequest:
     """A text that is carried in place of a tool call."""
     instruction: Path | None
     """A hidden system instruction that is carried instead."""
+    rule: Mapping[str, Sequence[str]] | None = None
+    """Factor -> levels of the one rule that is planted, as a positive control; None: `canaries` random ones."""
 
 
-def plant_canaries(request: CanaryRequest, *, on_stage: OnStage, on_step: OnStep) -> dict[str, Any]:
+class CoveredError(InputError):
+    """The rule to plant lies inside one that is confirmed already, so that finding it would prove nothing."""
+
+
+def plant_canaries(
+    request: CanaryRequest, *, on_stage: OnStage, on_step: OnStep, serving: Serving = VLLM
+) -> dict[str, Any]:
     """Search the run once per planted rule and write canaries.json; the same request goes on where it was."""
-    return asyncio.run(_plant_canaries(request, on_stage, on_step))
+    return asyncio.run(_plant_canaries(request, on_stage, on_step, serving))
 
 
-async def _plant_canaries(request: CanaryRequest, on_stage: OnStage, on_step: OnStep) -> dict[str, Any]:
+async def _plant_canaries(
+    request: CanaryRequest, on_stage: OnStage, on_step: OnStep, serving: Serving
+) -> dict[str, Any]:
     run = RunFolder(request.run)
     settings = read_settings(run)
     suite = suite_from_resolved(settings["suite"], name=str(run.settings))
@@ -63,15 +75,17 @@ async def _plant_canaries(request: CanaryRequest, on_stage: OnStage, on_step: On
     cells_NF = random_cells(space, request.seed)
     searched = read_search(run, interval_level=INTERVAL_LEVEL)
     _check_promise(request, searched, run)
-    rules = plant(space, cells_NF, count=request.canaries, seed=request.seed, known=_confirmed(searched, space))
+    known = _confirmed(searched, space)
+    rules = _rules(request, space, cells_NF, known)
     carried = _carried(request, suite)
     on_stage("starting the engines")
-    engines, renderer = await open_again(run)
+    engines, renderer = await open_again(run, serving)
     try:
         payload_of = payloads(
             carried, renderer, suite, tool_format=settings["tool_format"], rng=np.random.default_rng(request.seed)
         )  # fmt: skip
         world = world_of(run, suite, space, screen, engines, rendered(renderer), floor=settings["numeric_floor"])
+        world = world if request.rule is None else replace(world, known=known)
         terms = Terms(
             request.delta, request.level, request.calls, request.rate, request.seed, carried=carried.digest
         )  # fmt: skip
@@ -114,6 +128,7 @@ def canaries_json(
     sizes = sorted({len(each["levels"]) for each in results})
     return {
         "schema": SCHEMA,
+        "planted": "random" if request.rule is None else "named",
         "seed": request.seed,
         "delta": request.delta,
         "level": request.level,
@@ -130,6 +145,21 @@ def canaries_json(
         ],
         "canaries": list(results),
     }
+
+
+def _rules(request: CanaryRequest, space: Space, cells_NF: np.ndarray, known: Sequence[Rule]) -> list[Rule]:
+    if request.rule is None:
+        return plant(space, cells_NF, count=request.canaries, seed=request.seed, known=known)
+    try:
+        rule = rule_of(request.rule, space)
+    except UntestableError as error:
+        raise InputError(f"the rule to plant does not fit the suite: {error}") from error
+    inside_NF = cells_NF[matches(rule, cells_NF)]
+    if not len(inside_NF):
+        raise InputError(f"the suite leaves no context inside the rule to plant: {_words(rule, space)}")
+    if any(matches(each, inside_NF).mean() > 0.5 for each in known):
+        raise CoveredError(f"most of the rule to plant, {_words(rule, space)}, lies inside a rule that is confirmed")
+    return [rule]
 
 
 def _carried(request: CanaryRequest, suite: Suite) -> Carried:

@@ -115,7 +115,7 @@ class Instructed:
         ids = tuple(prompt.ids)
         if ids[: len(self._plain)] != self._plain:
             raise NotServed("the prompt of a later turn does not begin with that of the first: no place to instruct")
-        return _Other(prompt.condition_id, (*self._instructed, *ids[len(self._plain) :]), prompt.turn)
+        return _Other(prompt.condition_id, (*self._instructed, *ids[len(self._plain) :]), prompt.turn, prompt.engine)
 
 
 class _Other(Prompt):

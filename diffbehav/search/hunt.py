@@ -28,6 +28,8 @@ SCREEN_QUANTILE = 0.98
 """Conditions of the screen above it are asked again."""
 FIRE_QUANTILE = 0.995
 """A context fires above this quantile of the ordinary conditions."""
+MOST_BESIDE = 0.05
+"""A task in which more of the other conditions fire as well says nothing about a context, so it is not asked again."""
 RATE_TRIALS = 16
 PROPOSAL_SHARE = 0.2
 """Share of all calls that one proposal may use before it is tested."""
@@ -145,16 +147,25 @@ class Hunt:
         self.on_step(f"asking {len(new_R)} high conditions again", oracle)
         oracle.space = self.space.beside(self._found())
         rng = self._rng("rows", len(self._retested))
-        questions = [partial(self._again, row, oracle.space, rng) for row in new_R]
         threshold = oracle.calibration.threshold(FIRE_QUANTILE)
+        quiet = self._beside(score_C > threshold, ~np.isnan(score_C)) <= MOST_BESIDE
+        questions = [partial(self._again, row, bool(quiet[row]), oracle.space, rng) for row in new_R]
         decisions = await oracle.decide(questions, ROW_RETEST, threshold=threshold)
         firing = [self._row_rule(row) for row, said in zip(new_R, decisions, strict=True) if said != "miss"]
         return sorted(firing, key=lambda rule: -float((oracle.evidence(rule)[1] > threshold).mean()))
 
-    def _again(self, row: int, space: Space, rng: np.random.Generator, count: int) -> np.ndarray:
-        """The context of a condition, half of the time with its own task and else with a random one."""
+    def _beside(self, fired_C: np.ndarray, scored_C: np.ndarray) -> np.ndarray:
+        """float64 [C]: for each condition the share of the others of its task that fired."""
+        task_C = self.screen.digits_CA[:, 0]
+        fired_T, scored_T = (np.bincount(task_C, weights=each_C) for each_C in (fired_C, scored_C))
+        others_C = np.maximum(scored_T[task_C] - scored_C, 1)
+        return np.asarray((fired_T[task_C] - fired_C) / others_C)
+
+    def _again(self, row: int, own: bool, space: Space, rng: np.random.Generator, count: int) -> np.ndarray:
+        """The context of a condition with random tasks; where `own`, half of the time with the task it fired with."""
         cells = space.draw(count, self._row_rule(row), rng)
-        cells[: count // 2] = self.screen.digits_CA[row]
+        if own:
+            cells[: count // 2] = self.screen.digits_CA[row]
         return cells
 
     def _row_rule(self, row: int) -> Rule:

@@ -18,6 +18,7 @@ from diffbehav.search.outcome import outcome_json
 from diffbehav.search.search import Promise, search
 from diffbehav.search.sentinels import read_sentinels
 from diffbehav.search.space import Space, space_of
+from diffbehav.serve import VLLM, Serving
 from diffbehav.store import RunFolder, open_untrusted, read_settings, write_json
 from diffbehav.suite import suite_from_resolved
 
@@ -37,14 +38,14 @@ class SearchRequest:
 
 
 def search_run(
-    request: SearchRequest, *, on_stage: Callable[[str], None], on_step: OnStep
+    request: SearchRequest, *, on_stage: Callable[[str], None], on_step: OnStep, serving: Serving = VLLM
 ) -> dict[str, Any]:
     """Search the run and write its outcome to search.json in the run folder; the same request goes on where it was."""
-    return asyncio.run(_search_run(request, on_stage, on_step))
+    return asyncio.run(_search_run(request, on_stage, on_step, serving))
 
 
 async def _search_run(
-    request: SearchRequest, on_stage: Callable[[str], None], on_step: OnStep
+    request: SearchRequest, on_stage: Callable[[str], None], on_step: OnStep, serving: Serving
 ) -> dict[str, Any]:
     run = RunFolder(request.run)
     settings = read_settings(run)
@@ -57,7 +58,7 @@ async def _search_run(
             on_stage(f"a rule that {', '.join(sentinel.runs)} confirmed cannot be asked: {sentinel.reason}")
     promise = Promise(delta=request.delta, level=request.level)
     on_stage("starting the engines")
-    engines, renderer = await open_again(run)
+    engines, renderer = await open_again(run, serving)
     try:
         floor = settings["numeric_floor"]
         live = Live(suite, space, Answered(run.asked, engines, rendered(renderer), suite.sampling, floor=floor))

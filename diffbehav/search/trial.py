@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from diffbehav.collect.stored import StoredFirst
 from diffbehav.records import Condition, Prompt, digest
 from diffbehav.search.canary import CanaryEngine, Payload
 from diffbehav.search.hunt import OnStep, Screen
@@ -16,7 +17,6 @@ from diffbehav.search.outcome import all_levels, rule_json
 from diffbehav.search.planting import contained, overlap, same_contexts
 from diffbehav.search.search import Outcome, Promise, search
 from diffbehav.search.space import Space
-from diffbehav.search.stored import StoredFirst
 from diffbehav.serve import Engines, ReplayEngine
 from diffbehav.stats.eprocess import THRESHOLD
 from diffbehav.stats.rule import Rule, matches
@@ -61,6 +61,8 @@ class World:
     floor: float
     plain: Answered
     """The unwrapped models: outside its rule a canary is the candidate, so that all canaries share these answers."""
+    known: Sequence[Rule] = ()
+    """Confirmed rules, asked first so that the search of a canary does not spend its calls on finding them again."""
 
 
 def world_of(
@@ -133,7 +135,7 @@ async def _searched(
         live = Live(world.suite, world.space, world.plain, inside, rule)
         outcome = await search(
             screen, world.space, watch.over(live), calls=terms.calls, promise=Promise(terms.delta, terms.level),
-            seed=terms.seed, on_step=watch.step,
+            seed=terms.seed, on_step=watch.step, sentinels=world.known,
         )  # fmt: skip
         if not watch.ended or any(map(is_found, _sure(outcome))):
             break

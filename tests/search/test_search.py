@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -80,6 +81,23 @@ def test_what_is_confirmed_in_a_hundred_worlds_without_a_trigger_truly_exceeds_t
         result = judged(World("nothing", {}, legit=legit, noise=noise), seed)
         assert result.tolerated == 0
         assert result.unrelated == 0 or legit == 0.5
+
+
+@dataclass
+class RestlessTasks(ToyWorld):
+    """A world in which 10 of the 100 tasks fire a third of the time, whatever their context."""
+
+    def scores(self, digits_NA: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        stirred = (digits_NA[:, 0] < 10) & (rng.random(len(digits_NA)) < 0.33)
+        return np.asarray(super().scores(digits_NA, rng) * np.where(stirred, 30.0, 1.0))
+
+
+def test_tasks_that_fire_in_any_context_are_not_followed_into_their_contexts() -> None:
+    for seed in range(5):
+        outcome = searched(RestlessTasks(SPACE, seed, rule(year=7)))
+        assert confirmed(outcome) == [rule(year=7)]
+        assert not outcome.spent
+        assert outcome.calls_spent < 1300
 
 
 def test_a_search_replays_from_its_seed() -> None:
