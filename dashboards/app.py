@@ -11,11 +11,12 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html
 from dash.exceptions import PreventUpdate
 from flask import Response, abort, request
 
-from dashboards.charts import csv
+from dashboards.charts import csv, parquet
 from dashboards.elements import Children, link, shown
 from dashboards.guard import guard
 from dashboards.pages import compare, condition, coverage, explore, findings, overview, provenance, runs, tools
 from dashboards.runs import OpenRun, opened
+from dashboards.theme import switch, themed
 from dashboards.view import View, parsed
 from diffbehav.errors import DiffbehavError, InputError
 
@@ -87,9 +88,10 @@ def _header(run: OpenRun | None, current: ModuleType | None, title: str) -> html
             if "*" not in page.PATH:
                 kind = "current" if page is current else ""
                 links.append(link(page.TITLE, run.href(*page.PATH), className=kind))
-    keys = "Keys: j next, k previous finding, p other half of a pair, o overview"
+    keys = "Keys: j, k findings; p pair; o overview"
     return html.Header(
-        [html.Nav(links, **{"aria-label": "Pages"}), html.Span(keys, className="keys")], **{"data-title": title}
+        [html.Nav(links, **{"aria-label": "Pages"}), html.Span(keys, className="keys"), switch()],
+        **{"data-title": title},
     )
 
 
@@ -129,33 +131,38 @@ def _add_files(app: Dash, folder: Path) -> None:
     @app.server.get("/assets/report.css")
     def style() -> Response:
         text = resources.files("diffbehav.report").joinpath("report.css").read_text(encoding="utf-8")
-        return Response(text, mimetype="text/css")
+        return Response(themed(text), mimetype="text/css")
 
     @app.server.get("/data/<run_id>/<path:place>")
     def data(run_id: str, place: str) -> Response:
-        name = place.rsplit("/", 1)[-1].removesuffix(".csv")
+        name, _, kind = place.rsplit("/", 1)[-1].partition(".")
         view = parsed(f"/run/{run_id}", request.query_string.decode("utf-8", "replace"))
         try:
             with opened(folder, run_id) as run:
-                return _file(name, CHARTS[name].frame(run, view) if name in CHARTS else "no such chart")
+                return _file(name, kind, CHARTS[name].frame(run, view) if name in CHARTS else "no such chart")
         except DiffbehavError as error:
             return abort(404, str(error))
 
-    @app.server.get("/data/<name>.csv")
-    def data_of_all(name: str) -> Response:
+    @app.server.get("/data/<name>.<kind>")
+    def data_of_all(name: str, kind: str) -> Response:
         view = parsed("/", request.query_string.decode("utf-8", "replace"))
         try:
             if name == "trend":
                 found, _ = runs.summaries(folder)
-                return _file(name, runs.trend_frame(found, view.get("suite")))
-            return _file(name, compare.trajectories_csv(folder, view) if name == "trajectories" else "no such chart")
+                return _file(name, kind, runs.trend_frame(found, view.get("suite")))
+            return _file(name, kind, compare.asked_frame(folder, view) if name == "trajectories" else "no such chart")
         except DiffbehavError as error:
             return abort(404, str(error))
 
 
-def _file(name: str, frame: pl.DataFrame | str) -> Response:
+def _file(name: str, kind: str, frame: pl.DataFrame | str) -> Response:
     if isinstance(frame, str):
         abort(404, frame)
-    response = Response("".join(csv(frame)), mimetype="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    if kind == "csv":
+        response = Response("".join(csv(frame)), mimetype="text/csv; charset=utf-8")
+    elif kind == "parquet":
+        response = Response(parquet(frame), mimetype="application/vnd.apache.parquet")
+    else:
+        abort(404, "numbers come as .csv or .parquet")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
     return response

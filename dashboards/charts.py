@@ -1,6 +1,7 @@
 """A chart is a frame of a run and a view, and a figure of that frame; the frame can be downloaded."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -10,8 +11,8 @@ from dashboards.runs import OpenRun
 from dashboards.view import View
 from diffbehav import untrusted
 
-HIDDEN = ("link", "x_id", "y_id")
-"""Columns of a frame that only lead somewhere."""
+HIDDEN = ("link", "x_id", "y_id", "hidden")
+"""Columns of a frame that only lead somewhere or say what is not drawn."""
 
 
 class Chart(NamedTuple):
@@ -26,6 +27,17 @@ class Chart(NamedTuple):
         data if isinstance(data, str) else None
     )
     """The `customdata` of a point that was clicked -> where it leads; most charts carry the address itself."""
+    leads: Callable[[Mapping[str, Any], OpenRun, View], str | None] = lambda row, _run, _view: row.get("link")
+    """The same for a row of the table, which a keyboard reaches."""
+    said: Callable[[pl.DataFrame], str] = lambda _frame: ""
+    """What the numbers come to, in words."""
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    """A Parquet file; the levels in it are as they were written."""
+    stream = BytesIO()
+    frame.drop(*HIDDEN, strict=False).write_parquet(stream)
+    return stream.getvalue()
 
 
 def csv(frame: pl.DataFrame) -> Iterator[str]:

@@ -7,14 +7,15 @@ from urllib.parse import quote, urlencode
 import plotly.graph_objects as go
 import polars as pl
 from dash import dcc, html
-from flask import has_request_context, request
 
 from dashboards.charts import HIDDEN, Chart
 from dashboards.runs import OpenRun
+from dashboards.theme import is_dark
 from dashboards.view import View
 from diffbehav import untrusted
 from diffbehav.figures import PLOTLY_CONFIG, dark
 from diffbehav.report import words
+from diffbehav.report.commands import replay_finding
 from diffbehav.report.factors import TASK
 from diffbehav.report.findings import Finding
 from diffbehav.report.html import percent
@@ -29,6 +30,8 @@ ROWS = 30
 """Rows of a table on one page. A page of many elements takes the browser long."""
 
 Children = Any
+Leads = Callable[[Mapping[str, Any]], str | None]
+"""A row of a frame -> where it leads."""
 
 
 def link(text: Children, href: str, **more: Any) -> dcc.Link:
@@ -152,6 +155,11 @@ def verdict_box(facts: Mapping[str, Any]) -> html.Div:
     )
 
 
+def command(text: str) -> html.Pre:
+    """A command line to be pasted; a run of somebody else may say anything in it, so nothing stays hidden."""
+    return html.Pre(untrusted.terminal(text), className="command", tabIndex="0")
+
+
 def numbers(*pairs: tuple[str, str]) -> html.Dl:
     """Key figures."""
     return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs], className="numbers")
@@ -192,6 +200,7 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
                         className="note",
                     ),
                     html.P([evidence, " ", link("explore", explore_href(run, finding.rule), className="go")]),
+                    command(replay_finding(run.folder, finding.id)) if finding.pair_inside else "",
                 ]
             ),
             _bars(finding),
@@ -216,34 +225,44 @@ def _bars(finding: Finding) -> html.Div:
     return html.Div(lines, className="rate-bars", **{"aria-hidden": "true"})
 
 
+def _own_link(row: Mapping[str, Any]) -> str | None:
+    return row.get("link")
+
+
 def chart(name: str, made: Chart, run: OpenRun, view: View) -> html.Figure:
     """A chart of a run."""
     frame = made.frame(run, view)
-    return frame_chart(name, made, frame, lambda drawn: made.draw(drawn, run, view), view, f"/data/{quote(run.id)}")
+    return frame_chart(
+        name,
+        frame,
+        lambda drawn: made.draw(drawn, run, view),
+        view,
+        f"/data/{quote(run.id)}",
+        title=made.title,
+        caption=made.caption,
+        said="" if isinstance(frame, str) else made.said(frame),
+        leads=lambda row: made.leads(row, run, view),
+    )
 
 
 def frame_chart(
-    name: str,
-    made: Chart,
-    frame: pl.DataFrame | str,
-    draw: Callable[[pl.DataFrame], go.Figure],
-    view: View,
-    files: str,
-) -> html.Figure:
-    """A figure with its caption, its numbers as a file below `files`, and as a table where the address asks for it."""
-    heading = html.H3(made.title) if made.title else ""
+    name: str, frame: pl.DataFrame | str, draw: Callable[[pl.DataFrame], go.Figure], view: View, files: str, *,
+    title: str, caption: str, said: str = "", leads: Leads = _own_link,
+) -> html.Figure:  # fmt: skip
+    """A figure with its caption, its numbers as files below `files`, and as a table where the address asks for it."""
+    heading = html.H3(title) if title else ""
     if isinstance(frame, str):
         return html.Figure([heading, html.P(shown(frame), className="note")])
-    figure = draw(frame)
-    if has_request_context() and request.cookies.get("scheme") == "dark":
-        figure = dark(figure)
+    figure = dark(draw(frame)) if is_dark() else draw(frame)
     is_open = view.get("t") == name
-    file = f"{files}/{name}.csv?{view.href(t=None).partition('?')[2]}"
+    query = view.href(t=None).partition("?")[2]
     actions = [
         link("Hide the table", view.href(t=None)) if is_open else link("View as table", view.href(t=name)),
         " · ",
-        html.A("Download CSV", href=file),
-        f" · {number(frame.height)} rows",
+        html.A("Download Parquet", href=f"{files}/{name}.parquet?{query}"),
+        " · ",
+        html.A("Download CSV", href=f"{files}/{name}.csv?{query}"),
+        f" · {number(frame.height)} {'row' if frame.height == 1 else 'rows'}",
     ]
     return html.Figure(
         [
@@ -252,31 +271,34 @@ def frame_chart(
                 dcc.Graph(id={"chart": name}, figure=figure, config=PLOTLY_CONFIG, className="graph"),
                 className="scroll",
             ),
-            html.Figcaption(made.caption),
+            html.P(shown(said, most=600)) if said else "",
+            html.Figcaption(caption),
             html.P(actions, className="actions"),
-            *([frame_table(frame.head(ROWS))] if is_open else []),
+            *(frame_table(frame, leads) if is_open else []),
         ]
     )
 
 
-def frame_table(frame: pl.DataFrame) -> html.Div:
-    """A frame as a table; the first column leads where `link` says."""
-    columns = [name for name in frame.columns if name not in HIDDEN]
+def frame_table(frame: pl.DataFrame, leads: Leads) -> list[Children]:
+    """The first rows of a frame as a table; what a click in the figure would do is a link in the last column."""
+    columns = [name for name in frame.columns if name not in HIDDEN and frame[name].null_count() < frame.height]
     rows = []
-    for row in frame.iter_rows(named=True):
-        cells = [_cell(row[name]) for name in columns]
-        if row.get("link"):
-            cells[0] = html.Td(link(shown(row[columns[0]]), row["link"]))
-        rows.append(cells)
-    return table([name.replace("_", " ") for name in columns], rows)
+    for row in frame.head(ROWS).iter_rows(named=True):
+        href = leads(row)
+        rows.append([*(_cell(row[name]) for name in columns), link("open", href) if href else ""])
+    more = f"The first {ROWS} of {number(frame.height)} rows; the files have all." if frame.height > ROWS else ""
+    heads = [
+        html.Th(name.replace("_", " "), scope="col", className="num" if frame[name].dtype.is_numeric() else "")
+        for name in columns
+    ]
+    return [table([*heads, ""], rows), html.P(more, className="note")]
 
 
 def table(heads: Sequence[Children], rows: Sequence[Sequence[Children]], *, kind: str = "") -> html.Div:
-    """Rows of cells, each cell an html.Td or its content."""
+    """Rows of cells; a cell is an html.Td or its content, a head an html.Th or its content."""
     body = [html.Tr([cell if isinstance(cell, html.Td | html.Th) else html.Td(cell) for cell in row]) for row in rows]
-    made = html.Table(
-        [html.Thead(html.Tr([html.Th(head, scope="col") for head in heads])), html.Tbody(body)], className=kind
-    )
+    named = [head if isinstance(head, html.Th) else html.Th(head, scope="col") for head in heads]
+    made = html.Table([html.Thead(html.Tr(named)), html.Tbody(body)], className=kind)
     return html.Div(made, className="scroll", tabIndex="0", role="region", **{"aria-label": "table"})
 
 

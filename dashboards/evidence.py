@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from dash import html
 
-from dashboards.elements import Children, inline, model_text, number, pieces, table, tag, untrusted_box
+from dashboards.elements import Children, inline, model_text, number, pieces, shown, table, tag, untrusted_box
 from dashboards.runs import OpenRun
 from diffbehav import untrusted
 from diffbehav.report import words
@@ -33,6 +33,9 @@ class Answered(NamedTuple):
     calls: str
     parse: str
     finish_reason: str
+    results: str | None
+    """JSON array of {"status", "text"}, simulated; None where no call was answered."""
+    parse_reason: str | None
     token_ids: list[int]
 
 
@@ -40,8 +43,10 @@ def read_answers(run: OpenRun, condition: str, sample: int) -> list[Answered]:
     """The answers of all sides, in the order of SIDES and of the turns."""
     rows = run.query(
         """
-        SELECT side, sample, turn, seed, text, content, calls, parse, finish_reason, token_ids[:2000] FROM completions
-        WHERE condition_id = $id AND sample = $sample ORDER BY list_position($sides, side), turn
+        SELECT side, sample, turn, seed, text, content, calls, parse, finish_reason, results, parse_reason,
+               token_ids[:2000]
+        FROM completions WHERE condition_id = $id AND sample = $sample
+        ORDER BY list_position($sides, side), turn
         """,
         id=condition,
         sample=sample,
@@ -76,9 +81,22 @@ def _answer(answer: Answered, *, numbered: bool) -> html.Div:
     ]
     notes = [f"turn {answer.turn}"] if numbered else []
     notes += ["1 call" if len(calls) == 1 else f"{len(calls)} calls"]
-    notes += ["markup that is no valid call"] if answer.parse == "failed" else []
+    if answer.parse == "failed":
+        notes.append(f"markup that is no valid call: {shown(answer.parse_reason)}")
     notes += ["cut at the token limit" if answer.finish_reason == "length" else "ended its turn"]
-    return html.Div([untrusted_box(*said, *did), html.P(", ".join(notes), className="note")])
+    return html.Div([untrusted_box(*said, *did, *_results(answer)), html.P(", ".join(notes), className="note")])
+
+
+def _results(answer: Answered) -> list[Children]:
+    """What the simulated world answered; it repeats what the model asked for, and is as hostile."""
+    return [
+        html.Div(
+            [html.Span("the simulated tool answers ", className="label"), html.B(inline(str(result["status"]))),
+             model_text(str(result["text"]), mono=True)],
+            className="call result",
+        )
+        for result in json.loads(answer.results or "[]")[:20]
+    ]  # fmt: skip
 
 
 def call_changes(run: OpenRun, condition: str, sample: int) -> list[Children]:

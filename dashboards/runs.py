@@ -12,7 +12,6 @@ from diffbehav.errors import InputError
 from diffbehav.report.factors import Factor, read_factors
 from diffbehav.report.findings import Finding, read_findings
 from diffbehav.report.query import Query, querying, read_facts
-from diffbehav.store import RunFolder
 
 MOST_RUNS = 400
 
@@ -22,6 +21,7 @@ class OpenRun:
     """A run while one request reads it."""
 
     id: str
+    folder: Path
     query: Query
     facts: Mapping[str, Any]
     factors: tuple[Factor, ...]
@@ -56,7 +56,7 @@ def opened(folder: Path, run_id: str) -> Iterator[OpenRun]:
         raise InputError(f"there is no compared run {run_id!r} below {folder}")
     with querying(database) as query:
         facts, factors, findings, tables = _read(database, database.stat().st_mtime_ns)
-        yield OpenRun(run_id, query, facts, factors, findings, tables)
+        yield OpenRun(run_id, database.parent, query, facts, factors, findings, tables)
 
 
 @functools.lru_cache(maxsize=MOST_RUNS)
@@ -71,7 +71,3 @@ def _read(
             raise InputError(f"{database} lacks the table slices; build it with `diffbehav compare {database.parent}`")
         return read_facts(query, database), read_factors(query), read_findings(query), tables
 
-
-def folder_of(folder: Path, run_id: str) -> RunFolder:
-    """The run folder of that id."""
-    return RunFolder(run_databases(folder)[run_id].parent)

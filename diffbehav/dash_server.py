@@ -24,8 +24,7 @@ def serve(folder: Path, *, host: str, port: int, token: str | None, on_ready: Ca
     if not _is_loopback(host) and (token is None or len(token) < LEAST_TOKEN):
         raise InputError(
             f"--host {host} is more than this machine, and the pages show what models wrote: give --token with at "
-            "least "
-            f"{LEAST_TOKEN} characters"
+            f"least {LEAST_TOKEN} characters"
         )
     app = _dashboards().create_app(folder, hosts=_names(host), token=token)
     try:

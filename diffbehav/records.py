@@ -25,12 +25,29 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def differences(path: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    """Every place below `path` at which two JSON values differ, with both values; None where one side has none."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = sorted(old.keys() | new.keys())
+        return [each for key in keys for each in differences(f"{path}.{key}", old.get(key), new.get(key))]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [each for i, (a, b) in pairs for each in differences(f"{path}[{i}]", a, b)]
+    return [] if old == new else [(path, old, new)]
+
+
+def excerpt(value: Any) -> str:
+    """The repr of a JSON value, its middle left out where it is longer than 72 characters. Not escaped."""
+    text = repr(value)
+    return text if len(text) <= 72 else f"{text[:48]} ... {text[-19:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One cell of the grid, rendered to exactly what is sent."""
 
     id: str
-    """The first 16 hex digits of the digest of `messages`, `tools` and `world`."""
+    """The first 16 hex digits of the digest of `messages`, `tools`, `world` and the setting of the engine."""
     index: int
     """Position in the full grid, mixed radix over the tasks and the declared factors."""
     task: str
@@ -41,14 +58,22 @@ class Condition:
     """OpenAI-format function tools; empty where none is offered."""
     world: Mapping[str, Any] | None = None
     """The simulated world that answers the calls, as JSON values; None where the model is asked for one turn."""
+    engine: str | None = None
+    """Level of the factor over engine settings that serves it; None where the suite has no such factor."""
 
 
 def condition_id(
-    messages: Sequence[Message], tools: Sequence[Tool], world: Mapping[str, Any] | None = None
+    messages: Sequence[Message],
+    tools: Sequence[Tool],
+    world: Mapping[str, Any] | None = None,
+    setting: Mapping[str, Any] | None = None,
 ) -> str:
-    """Digest of all that a model can get to see: two cells that send the same thing have the same id."""
-    sent = {"messages": list(messages), "tools": list(tools)}
-    return digest(sent if world is None else sent | {"world": world})[:16]
+    """Digest of all that a model can get to see, and of the engine setting that serves it where that is a factor.
+
+    Two cells that send the same thing to the same engine have the same id.
+    """
+    sent = {"messages": list(messages), "tools": list(tools), "world": world, "engine": setting}
+    return digest({name: value for name, value in sent.items() if value is not None})[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +96,8 @@ class Prompt:
     ids: Sequence[int]
     turn: int = 0
     """Turns that the model has had before in this conversation."""
+    engine: str | None = None
+    """Level of the factor over engine settings that serves it; None where the suite has no such factor."""
 
     @property
     def digest(self) -> str | None:

@@ -19,6 +19,9 @@ PREVIEW = 300
 _PLAIN = re.compile(r"[^\n\t -~]+")
 _BOX = re.compile("⟦([^⟦⟧]*)⟧")
 _FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
+_COMMANDS = re.compile(r"^[^\S\n]*::|##", re.MULTILINE)
+"""What a CI runner takes for a command of the workflow where it stands in a log."""
+_MARKUP = re.compile(r"[\\`*_\[\]<>#|~&$]|:(?=[/:])|(?<=www)\.", re.IGNORECASE)
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0⟦⟧")
 """Characters with a visible category that draw nothing, and the two that draw a box."""
 
@@ -54,15 +57,21 @@ def terminal(text: str) -> str:
     Rich markup is left as it is: print the result as `rich.text.Text`.
     """
     line = visible(text).replace("\n", "␊").replace("\t", "␉")
-    return re.sub(r"\A\s*::|##", lambda match: f"⟦{match[0].strip()}⟧", line)
+    return _COMMANDS.sub(_boxed_command, line)
 
 
 def markdown(text: str) -> str:
     """A block of whole lines, in a fence that `text` cannot close; its mentions reach nobody."""
-    shown = visible(text).replace("@", "@\u200b")
+    shown = _COMMANDS.sub(_boxed_command, visible(text)).replace("@", "@\u200b")
     longest = max(map(len, re.findall("`+", shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{shown}\n{fence}\n"
+
+
+def markdown_line(text: str) -> str:
+    """Part of a line or of a table cell: no markup, no HTML, no link of its own accord, no mention."""
+    line = visible(text).replace("\n", "␊").replace("\t", "␉")
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", line).replace("@", "@\u200b")
 
 
 def csv_cell(text: str) -> str:
@@ -99,6 +108,10 @@ def shorten(text: str, limit: int) -> str:
         return text
     cut = f"{len(text) - limit:,} of {len(text):,} characters cut"
     return f"{text[:limit]}\n[{cut}; sha256 of all {_sha256(text)}]"
+
+
+def _boxed_command(match: re.Match[str]) -> str:
+    return f"⟦{match[0].strip()}⟧"
 
 
 def _sha256(text: str) -> str:

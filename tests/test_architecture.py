@@ -15,14 +15,17 @@ FLOORS = [
     {"search"},
     {"figures"},
     {"report"},
-    {"cli", "dash_server", "demo", "doctor", "job", "terminal", "__main__"},
+    {
+        "attest", "checkpoint_series", "checkpoints", "cli", "dash_server", "demo", "doctor", "job", "nightly",
+        "replay", "terminal", "__main__",
+    },
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HOMES = {
     "vllm": {"serve"},
     "transformers": {"serve", "organism"},
     "torch": {"serve", "organism"},
-    "httpx": {"serve"},
+    "httpx": {"serve", "nightly"},
     "duckdb": {"store"},
     "pyarrow": {"store", "serve"},
     "plotly": {"figures", "report"},
@@ -30,6 +33,8 @@ HOMES = {
     "pydantic": {"suite"},
     "rapidfuzz": {"distance", "suite"},
     "bandit": {"distance"},
+    "picklescan": {"intake"},
+    "cryptography": {"attest"},
     "click": {"cli"},
     "waitress": {"dash_server"},
     "dash": set(),

@@ -42,8 +42,8 @@ def copy_of(name: str, to: Path) -> Path:
 
 
 def test_the_help_of_every_command_says_what_it_does(run: Run) -> None:
-    commands = ("demo", "plan", "run", "compare", "search", "canaries", "findings", "report", "runs", "organism",
-                "schema", "doctor")  # fmt: skip
+    commands = ("demo", "inspect", "plan", "run", "compare", "search", "canaries", "findings", "report", "runs",
+                "organism", "schema", "doctor")  # fmt: skip
     for command in commands:
         code, out, _ = run(command, "--help")
         assert code == 0

@@ -18,7 +18,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_suites_baselines_dashboards_and_the_trained_models(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for folder in ("_suites/", "_baselines/", "_dashboards/", "organism/models/trusted/", "store/schema.sql"):
+    for folder in ("_suites/", "_baselines/", "_dashboards/", "organism/models/trusted/", "store/schema.sql",
+                   "_baselines/agent_context/baseline.json"):
         assert any(name.startswith(f"diffbehav/{folder}") for name in names), folder
     assert not [name for name in names if name.startswith("tests/")]
 

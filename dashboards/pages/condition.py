@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from dash import html
 
 from dashboards.charts import Chart
+from dashboards.code import code_table
 from dashboards.elements import (
     Children,
     chips,
+    command,
     inline,
     link,
     model_text,
@@ -34,8 +34,10 @@ from dashboards.evidence import (
 )
 from dashboards.runs import OpenRun
 from dashboards.view import View
+from dashboards.worlds import world_changes
 from diffbehav import untrusted
 from diffbehav.errors import InputError
+from diffbehav.report.commands import replay_condition
 from diffbehav.report.findings import Finding
 from diffbehav.store import quoted
 
@@ -147,7 +149,9 @@ def _evidence(
         answer_columns(answers),
         html.H2("Tool calls, candidate against trusted"),
         *call_changes(run, condition, sample),
+        *world_changes(run, condition, sample),
         *_violations(run, condition),
+        *code_table(run, condition),
     ]
 
 
@@ -177,8 +181,7 @@ def _neighbours(run: OpenRun, condition: str, here: Mapping[str, str], task: str
     ]
     note = (
         "Each cell is a collected condition that differs from this one in that factor alone. ▲ flagged, · not "
-        "flagged. Where all "
-        "cells of a factor differ from this condition, that factor switches the behaviour."
+        "flagged. Where all cells of a factor differ from this condition, that factor switches the behaviour."
     )
     return [
         html.P(note, className="note"),
@@ -248,8 +251,7 @@ def _tokens(
         html.H2("Free-running"),
         html.P(
             "Each model's own text. Up to the first different token both stand in the same context; after it the "
-            "contexts differ, "
-            "values cannot be compared, and the tokens are grey."
+            "contexts differ, values cannot be compared, and the tokens are grey."
         ),
     ]
     until = _same_until(*(by[side]["token"].to_list() for side in SIDES[:2]))
@@ -268,12 +270,11 @@ def _same_until(candidate: Sequence[str], trusted: Sequence[str]) -> int:
 def _raw(run: OpenRun, condition: str, answers: list[Answered], _here: Mapping[str, str], _task: str) -> list[Children]:
     messages, tools = run.query("SELECT messages, tools FROM conditions WHERE condition_id = $id", id=condition)[0]
     return [
-        html.H2("Repeat"),
-        html.Pre(_replay(run), className="command"),
+        html.H2("Ask again"),
+        command(replay_condition(run.folder, condition)),
         html.P(
-            "Repeats the run from the same suite and models; every request has the seed below, so this condition is "
-            "asked again "
-            f"with the same tokens. Its id is {shown(condition)}.",
+            "Asks both models with the seeds below and says of every answer whether it comes back; of a minimal pair "
+            "both halves.",
             className="note",
         ),
         html.H2("What was sent"),
@@ -309,12 +310,6 @@ def _raw_answer(answer: Answered) -> list[Children]:
             [html.Summary(f"{number(len(answer.token_ids))} token ids"), html.Pre(ids, className="text mono")]
         ),
     ]
-
-
-def _replay(run: OpenRun) -> str:
-    """The command of the run, as recorded; a run of somebody else may say anything here, so it is shown as text."""
-    command: Any = run.facts.get("command")
-    return untrusted.terminal(command) if isinstance(command, str) else shlex.join(["diffbehav", "run", "..."])
 
 
 def _pretty(text: str) -> str:

@@ -9,6 +9,7 @@ from dash import html
 from dashboards.charts import Chart
 from dashboards.elements import ROWS, Children, chart, number, numbers, pager, share, shown, table
 from dashboards.runs import OpenRun
+from dashboards.sentinels import sentinel_section
 from dashboards.view import View
 from diffbehav.figures import coverage_matrix, detectable_share
 from diffbehav.report.coverage import Coverage, read_coverage
@@ -38,6 +39,7 @@ def page(run: OpenRun, view: View) -> list[Children]:
             [html.Li(shown_text(each.text)) for each in untested(run.facts, coverage, read_limits(run.query))],
             className="plain",
         ),
+        *sentinel_section(run),
         *([] if coverage is None else _counted(run, view, coverage)),
         html.H2("Levels that no condition had"),
         table(["factor", "level"], [[shown(a), shown(b)] for a, b in unmet[:ROWS]])
@@ -151,9 +153,8 @@ def _missing(run: OpenRun) -> Children:
 CHARTS = {
     "pairs": Chart(
         "Pairs of levels that were met", _pairs_frame, _draw_pairs,
-        "Share of the pairs of levels that can occur which a measured condition has. A stroke marks what is no pair: "
-        "a factor "
-        "with itself, or one that decides the other.",
+        "Share of the pairs of levels that can occur which a measured condition has. A stroke marks what is no "
+        "pair: a factor with itself, or one that decides the other.",
     ),
     "detectable": Chart(
         "How small a trigger would have been met",

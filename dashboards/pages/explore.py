@@ -1,8 +1,10 @@
 """Which levels of which factors: heat map with facets, every level for itself, the simulated date."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 from dash import html
@@ -19,6 +21,7 @@ from dashboards.elements import (
     menu,
     number,
     pager,
+    share,
     shown,
     table,
 )
@@ -30,17 +33,20 @@ from diffbehav.figures.share_grid import VALUES
 from diffbehav.report.counts import MEASURES, Measure, counts, where
 from diffbehav.report.factors import date_factor
 from diffbehav.report.shares import by_date, crossed, levels_of, marginals
+from diffbehav.stats.change_points import change_points
 from diffbehav.stats.intervals import clopper_pearson
 from diffbehav.store import quoted
 
 PATH = ("explore",)
 TITLE = "Explore"
-CELLS = 4_000
+CELLS = 3_600
 """Cells of all panels together, so that an answer stays below 300 kB."""
 LEVELS = 40
 """Levels of one factor among the small multiples."""
 DATES = 400
 """Dates drawn one by one; more of them are gathered by month."""
+CHANGE_LEVEL = 0.05
+"""How likely a share that is the same on all dates has any change, at most."""
 
 
 def page(run: OpenRun, view: View) -> list[Children]:
@@ -173,6 +179,10 @@ def _follow_grid(data: Any, run: OpenRun, view: View) -> str | None:
     return view.href(f=list(dict.fromkeys([*view.values.get("f", ()), *added])))
 
 
+def _lead_grid(row: Mapping[str, Any], run: OpenRun, view: View) -> str | None:
+    return _follow_grid({"5": row["x_id"], "6": row["y_id"]}, run, view)
+
+
 def _timeline_frame(run: OpenRun, view: View) -> pl.DataFrame | str:
     dated = date_factor(run.factors)
     if dated is None:
@@ -186,7 +196,26 @@ def _timeline_frame(run: OpenRun, view: View) -> pl.DataFrame | str:
         frame = frame.group_by(month, maintain_order=True).agg(*numbers, pl.col("max_score", "p99_score").max())
         low, high = clopper_pearson(frame["flagged"].to_numpy(), frame["n"].to_numpy(), level=0.95)
         frame = frame.with_columns(low=pl.Series(low), high=pl.Series(high))
-    return _with_noise(frame, "share_noise")
+    return _with_noise(_segmented(frame), "share_noise")
+
+
+def _segmented(frame: pl.DataFrame) -> pl.DataFrame:
+    """With the share between the changes around each date: `segment` (its number) and `segment_share`."""
+    starts = change_points(frame["flagged"].to_numpy(), frame["n"].to_numpy(), level=CHANGE_LEVEL)
+    segment = np.searchsorted(starts, np.arange(frame.height), side="right")
+    share = pl.col("flagged").sum() / pl.col("n").sum()
+    return frame.with_columns(segment=pl.Series(segment)).with_columns(segment_share=share.over("segment"))
+
+
+def _changes(frame: pl.DataFrame) -> str:
+    """The changes of the timeline in words."""
+    parts = frame.group_by("segment", maintain_order=True).agg(pl.col("date", "segment_share").first()).rows()
+    steps = [
+        f"from {after[1]} on {share(after[2])}, before {share(before[2])}"
+        for before, after in pairwise(parts)
+        if before[2] != after[2]
+    ]
+    return f"The share changes: {'; '.join(steps)}." if steps else "The share changes on no date."
 
 
 def _with_noise(frame: pl.DataFrame, prefix: str) -> pl.DataFrame:
@@ -265,22 +294,23 @@ CHARTS = {
     "grid": Chart(
         "", _grid_frame, _draw_grid,
         "The scale is the same in every run and panel. A cross marks a combination that was not tested. Click a cell "
-        "to keep "
-        "only its conditions.",
+        "to keep only its conditions.",
         _follow_grid,
+        _lead_grid,
     ),
     "timeline": Chart(
         "By simulated date", _timeline_frame, _draw_timeline,
         "The dates are levels that the models were told, not days on which anything ran. Shaded, for calls and text: "
-        "the "
-        "trusted model against itself with other seeds, 95 % interval.",
+        "the trusted model against itself with other seeds, 95 % interval. Dashed: from here on another share holds, "
+        "by optimal partitioning of the counts; where one share holds on all dates and conditions are independent, "
+        "there is any such line with at most 5 %. Other factors that go with the dates can make one as well.",
+        said=_changes,
     ),
     "marginals": Chart(
         "Every level for itself", _marginals_frame, _draw_marginals,
         "Shaded, for calls and text: the trusted model against itself with other seeds, 95 % interval over all "
-        "conditions. A "
-        "screen score compares the two models only, so the flagged share has no such band; by its threshold about 0.5 "
-        "% of "
-        "the conditions that no rule explains are flagged. Click a dot to keep only its level.",
+        "conditions. A screen score compares the two models only, so the flagged share has no such band; by its "
+        "threshold about 0.5 % of the conditions that no rule explains are flagged. Click a dot to keep only its "
+        "level.",
     ),
 }  # fmt: skip

@@ -12,12 +12,12 @@ from dash import html
 from dashboards.charts import Chart
 from dashboards.elements import ROWS, Children, chart, chips, finding_card, pager
 from dashboards.interactions import strongest
-from dashboards.rules import allowed
 from dashboards.runs import OpenRun
 from dashboards.view import View
 from diffbehav.figures import parallel_paths, rule_icicle, volcano
 from diffbehav.figures.volcano import ACROSS, UP
 from diffbehav.report import words
+from diffbehav.report.rule_levels import allowed
 from diffbehav.store import quoted
 
 PATH = ("findings",)
@@ -236,16 +236,13 @@ CHARTS = {
     "volcano": Chart(
         "Every level and pair of levels", _volcano_frame, _draw_volcano,
         "Grey: number of slices. Diamonds: slices past both dashed lines, an excess of 5 points and 0.05 over the "
-        "number of "
-        "slices; at most 400. The values rank slices. They are no p-values: the threshold comes from the same data, "
-        "and rules are "
-        "confirmed on fresh data only. Click a diamond to explore it.",
+        "number of slices; at most 400. The values rank slices. They are no p-values: the threshold comes from the "
+        "same data, and rules are confirmed on fresh data only. Click a diamond to explore it.",
     ),
     "icicle": Chart(
         "What the rules explain", _icicle_frame, _draw_icicle,
         "The conditions divided by what the best rules ask of one factor after the other. Width of a block: "
-        "conditions; colour: "
-        "their flagged share.",
+        "conditions; colour: their flagged share.",
     ),
     "paths": Chart(
         "Paths of flagged conditions", _paths_frame, _draw_paths,

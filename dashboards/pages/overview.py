@@ -86,10 +86,8 @@ CHARTS = {
         "Which factors matter",
         _frame,
         _draw,
-        "Diagonal: how far the flagged share of a factor's strongest level exceeds that of the whole run. Beside it: "
-        "how far "
-        "the strongest cell of two factors exceeds what its two levels do alone. Low ends of 95 % intervals; strokes "
-        "mark "
-        "pairs of which one factor decides the other. Click a cell to explore the pair.",
+        "Diagonal: how far the flagged share of a factor's strongest level exceeds that of the whole run. Beside "
+        "it: how far the strongest cell of two factors exceeds what its two levels do alone. Low ends of 95 % "
+        "intervals; strokes mark pairs of which one factor decides the other. Click a cell to explore the pair.",
     )
 }

@@ -8,7 +8,7 @@ from typing import Any
 from dash import html
 
 from dashboards.charts import Chart
-from dashboards.elements import Children, shown, table, tag
+from dashboards.elements import Children, command, shown, table, tag
 from dashboards.runs import OpenRun
 from dashboards.view import View
 from diffbehav import untrusted
@@ -39,7 +39,7 @@ def page(run: OpenRun, _view: View) -> list[Children]:
         html.H2("Settings"),
         _settings(run.facts),
         html.H2("Repeat"),
-        html.Pre(untrusted.terminal(str(run.facts.get("command", "not recorded"))), className="command"),
+        command(str(run.facts.get("command", "not recorded"))),
     ]
 
 

@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import plotly.graph_objects as go
 import polars as pl
 from dash import html
 
-from dashboards.charts import Chart
 from dashboards.elements import ROWS, Children, chips, frame_chart, link, number, pager, share, shown, table
 from dashboards.runs import opened, run_databases
 from dashboards.view import View, run_path
 from diffbehav.errors import DiffbehavError
 from diffbehav.figures import nightly_trend
 from diffbehav.stats.intervals import clopper_pearson
+
+CAPTION = (
+    "Findings that are new, persist or are gone against the run before of the same suite and candidate. A dotted line: "
+    "suite, trusted model or vLLM is another one than before; shares are joined by a line only where none of them "
+    "changed."
+)
 
 
 class Summary(NamedTuple):
@@ -28,6 +32,8 @@ class Summary(NamedTuple):
     """Fingerprints of the findings that are not refuted."""
     n: int
     flagged: int
+    sentinels: tuple[int, int]
+    """Rules of earlier runs that were asked again, and how many of them hold again."""
 
 
 def summaries(folder: Path) -> tuple[list[Summary], list[tuple[str, str]]]:
@@ -39,7 +45,8 @@ def summaries(folder: Path) -> tuple[list[Summary], list[tuple[str, str]]]:
                 n, flagged = run.query("SELECT n, n_flagged FROM slices WHERE factor_a IS NULL")[0]
                 kept = [each for each in run.findings if each.status != "NOT CONFIRMED"]
                 rules = frozenset(each.fingerprint for each in kept)
-                found.append(Summary(run_id, run.facts, rules, n, flagged))
+                asked = run.query("SELECT count(*), count(*) FILTER (status = 'CONFIRMED') FROM sentinels")[0]
+                found.append(Summary(run_id, run.facts, rules, n, flagged, asked))
         except DiffbehavError as error:
             refused.append((run_id, str(error)))
     return sorted(found, key=lambda each: (str(each.facts.get("created")), each.id)), refused
@@ -65,7 +72,10 @@ def page(folder: Path, view: View) -> list[Children]:
         chips("trend of", [(suite, view.href(suite=suite), suite == chosen) for suite in suites[:20]])
         if len(suites) > 1
         else "",
-        frame_chart("trend", TREND, trend_frame(found, chosen), nightly_trend, _with_suite(view, chosen), "/data"),
+        frame_chart(
+            "trend", trend_frame(found, chosen), nightly_trend, _with_suite(view, chosen), "/data",
+            title="Findings and flagged share, run after run", caption=CAPTION,
+        ),
         *[
             html.P([html.B(shown(run_id)), " cannot be shown: ", shown(reason)], className="note")
             for run_id, reason in refused
@@ -133,30 +143,22 @@ def _table(found: list[Summary]) -> Children:
             share(each.flagged / each.n) if each.n else "not measured",
             html.Span(shown(each.facts["verdict"]).replace("_", " "), className="status"),
             number(len(each.rules)),
+            _sentinels(each),
         ]
         for each in found
     ]
-    return table(
-        ["run", "created", "suite", "candidate", "trusted", "conditions", "flagged", "verdict", "findings"], body
-    )
+    heads = ["run", "created", "suite", "candidate", "trusted", "conditions", "flagged", "verdict", "findings"]
+    return table([*heads, "earlier rules that hold"], body)
+
+
+def _sentinels(each: Summary) -> Children:
+    asked, confirmed = each.sentinels
+    if not asked:
+        return html.Span("none asked", className="muted")
+    return link(f"{confirmed} of {asked}", run_path(each.id, "coverage"))
 
 
 def _compare_href(found: list[Summary]) -> str:
     ids = [each.id for each in found if each.facts["suite"].get("id") == found[-1].facts["suite"].get("id")][-12:]
     return "/compare?runs=" + quote(",".join(ids), safe=",~")
 
-
-def _no_frame(*_: Any) -> str:
-    return "drawn by the page"
-
-
-def _draw(frame: pl.DataFrame, *_: Any) -> go.Figure:
-    return nightly_trend(frame)
-
-
-TREND = Chart(
-    "Findings and flagged share, run after run", _no_frame, _draw,
-    "Findings that are new, persist or are gone against the run before of the same suite and candidate. A dotted "
-    "line: suite, trusted model or "
-    "vLLM is another one than before; shares are joined by a line only where none of them changed.",
-)  # fmt: skip

@@ -1,31 +1,39 @@
-"""Did it say one thing and do another: said by did, changed arguments, violations of a policy."""
+"""Did it say one thing and do another: said by did, changed arguments, violations, simulated worlds, code."""
 
 import plotly.graph_objects as go
 import polars as pl
 from dash import html
 
+from dashboards import code
 from dashboards.charts import Chart
+from dashboards.code import code_section
 from dashboards.elements import ROWS, Children, chart, inline, link, number, pager, shown, table
 from dashboards.runs import OpenRun
 from dashboards.view import View
+from dashboards.worlds import world_section
 from diffbehav import untrusted
-from diffbehav.compare.slices import DID, SAID
+from diffbehav.compare.distances import DISTANCES
+from diffbehav.distance.said_did import DID, SAID
 from diffbehav.figures import argument_paths, said_did
 from diffbehav.report import words
 
 PATH = ("tools",)
 TITLE = "Tools"
 PLACES = 15
+COLUMNS = ("condition", "score", "mismatch", "task", "said", "did", "first change", "tool", "value")
+MISMATCH = DISTANCES["mismatch"].meaning
 
 
 def page(run: OpenRun, view: View) -> list[Children]:
-    """The tools page; `said` and `did` choose a cell of the matrix."""
+    """The tools page; `said` and `did` choose a cell of the matrix, `cwe` a weakness."""
     return [
         chart("said_did", CHARTS["said_did"], run, view),
         *_changes(run, view),
         *_violations(run),
         chart("arguments", CHARTS["arguments"], run, view),
         *_argument_names(run),
+        *world_section(run),
+        *code_section(run, view),
     ]
 
 
@@ -60,8 +68,11 @@ def _changes(run: OpenRun, view: View) -> list[Children]:
             ORDER BY score DESC NULLS LAST, condition_id LIMIT {ROWS} OFFSET $offset
         )
         SELECT chosen.*, any_value(change ORDER BY sample, change), any_value(tool ORDER BY sample, change),
-               any_value(left(coalesce(candidate, trusted), 400) ORDER BY sample, change)
-        FROM chosen LEFT JOIN argument_changes USING (condition_id) GROUP BY ALL
+               any_value(left(coalesce(candidate, trusted), 400) ORDER BY sample, change), any_value(mismatch)
+        FROM chosen LEFT JOIN argument_changes USING (condition_id)
+        LEFT JOIN (
+            SELECT condition_id, value AS mismatch FROM divergences WHERE distance = 'mismatch'
+        ) USING (condition_id) GROUP BY ALL
         ORDER BY score DESC NULLS LAST, condition_id
         """,
         offset=min(view.number("p") * ROWS, 10_000_000),
@@ -72,6 +83,7 @@ def _changes(run: OpenRun, view: View) -> list[Children]:
         [
             link(row[0][:12], run.href("c", row[0]), className="mono"),
             "not measured" if row[4] is None else f"{row[4]:.2f}",
+            "not measured" if row[8] is None else f"{row[8]:.1f}",
             shown(row[1]), row[2], row[3],
             "" if row[5] is None else html.Span(words.CHANGES[row[5]][0], className=f"tag {row[5]}"),
             "" if row[6] is None else inline(row[6]),
@@ -82,8 +94,11 @@ def _changes(run: OpenRun, view: View) -> list[Children]:
     return [
         html.H3(heading),
         link("back to all", view.href(said=None, did=None), className="chip") if chosen else "",
-        html.P(f"{number(total)} conditions. Tool names and values were {words.SENTENCE}.", className="note"),
-        table(["condition", "score", "task", "said", "did", "first change", "tool", "value"], body) if rows else "",
+        html.P(
+            f"{number(total)} conditions. Tool names and values were {words.SENTENCE}. Mismatch: {MISMATCH}.",
+            className="note",
+        ),
+        table(COLUMNS, body) if rows else "",
         pager(view, total=total) if total > ROWS else "",
     ]
 
@@ -159,14 +174,12 @@ def _argument_names(run: OpenRun) -> list[Children]:
     ]
 
 
-CHARTS = {
+CHARTS = code.CHARTS | {
     "said_did": Chart(
         "What it said, what it did", _matrix_frame, _draw_matrix,
-        "Number of conditions in a cell, colour by their flagged share. What was said is told by English words of the "
-        "answer "
-        "(a heuristic); what was done by the calls against the trusted model's. A text that claims success beside an "
-        "extra call "
-        "is a cover story. Click a cell to list its conditions.",
+        "Number of conditions in a cell, colour by their flagged share. What was said is told by English words of "
+        "the answer (a heuristic); what was done by the calls against the trusted model's. A text that claims "
+        "success beside an extra call is a cover story. Click a cell to list its conditions.",
     ),
     "arguments": Chart(
         "Changed calls and arguments", _arguments_frame, _draw_arguments,

@@ -6,17 +6,24 @@ import traceback
 import click
 
 from diffbehav import __version__
+from diffbehav.cli.attest import attest
+from diffbehav.cli.baseline import baseline
+from diffbehav.cli.checkpoints import checkpoints
 from diffbehav.cli.compare import compare
 from diffbehav.cli.dash import dash
 from diffbehav.cli.demo import demo
 from diffbehav.cli.findings import findings, report, runs
 from diffbehav.cli.gate import gate
+from diffbehav.cli.inspect import inspect
 from diffbehav.cli.monitor import monitor
+from diffbehav.cli.nightly import nightly
 from diffbehav.cli.organism import organism
 from diffbehav.cli.plan import plan
+from diffbehav.cli.replay import replay
 from diffbehav.cli.run import run
 from diffbehav.cli.search import canaries, search
 from diffbehav.cli.setup import doctor, schema
+from diffbehav.cli.triage import triage
 from diffbehav.errors import DiffbehavError
 from diffbehav.terminal import Terminal
 
@@ -26,8 +33,9 @@ Exit codes
   0   done; gate: nothing beyond it     20  infrastructure error
   2   usage, suite or model error       21  integrity or provenance mismatch
   10  gate: a finding is beyond it;     70  internal error
-      monitor: a level alarms           75  interrupted, the same command resumes
-  11  gate: the run cannot say          130 interrupted at once
+      monitor: a level alarms;          75  interrupted, the same command resumes
+      replay: an answer differs         130 interrupted at once
+  11  gate: the run cannot say
 1 is never used on purpose: it is Python's own crash code.
 """
 
@@ -45,7 +53,8 @@ def cli() -> None:
 
 
 for command in (
-    demo, run, plan, compare, search, canaries, findings, report, gate, runs, monitor, dash, organism, schema, doctor
+    demo, inspect, run, plan, baseline, compare, search, canaries, checkpoints, findings, replay, report, gate, attest,
+    runs, nightly, triage, monitor, dash, organism, schema, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffbehav import untrusted
-from diffbehav.cli.options import FOLDER
+from diffbehav.cli.options import FOLDER, TEXT_FILE
 from diffbehav.terminal import print_table, rule_in_words
 
 
@@ -28,15 +28,21 @@ def findings(run: Path, format_: str) -> None:
 @click.command()
 @click.argument("run", type=FOLDER)
 @click.option("-o", "--out", type=FOLDER, help="Folder of the report; default RUN/report.")
-def report(run: Path, out: Path | None) -> None:
+@click.option("--pdf", type=TEXT_FILE, help="Also print report.html to this file, with an installed Chromium.")
+def report(run: Path, out: Path | None, pdf: Path | None) -> None:
     """Write the report of RUN.
 
-    report.html stands alone without scripts, report.json is its content, figures.html has interactive figures.
+    report.html stands alone without scripts and is what a review gets. report.json is its content, of which report.md
+    (for a comment or a CI summary), findings.csv and figures.html (interactive) are other forms.
     """
-    from diffbehav.report import write_report
+    from diffbehav.report import write_pdf, write_report
 
-    for path in write_report(run, out or run / "report"):
+    written = write_report(run, out or run / "report")
+    for path in written:
         click.echo(path)
+    if pdf is not None:
+        write_pdf(written[0], pdf)
+        click.echo(pdf)
 
 
 @click.command()

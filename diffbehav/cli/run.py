@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffbehav.cli.findings import print_findings
-from diffbehav.cli.options import FOLDER, policy_file, quiet_option, sentinels_option, suite_file
+from diffbehav.cli.options import FOLDER, baseline_folder, policy_file, quiet_option, sentinels_option, suite_file
 from diffbehav.terminal import Terminal
 
 
@@ -16,7 +16,7 @@ from diffbehav.terminal import Terminal
 @click.argument("suite", type=click.Path(path_type=Path))
 @click.option("--candidate", type=FOLDER, required=True, help="Model folder to examine; an adapter's base.")
 @click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder of the candidate.")
-@click.option("--trusted", type=FOLDER, required=True, help="Trusted model folder, or a run folder to replay.")
+@click.option("--trusted", type=FOLDER, required=True, help="Trusted model folder; or a baseline or run to replay.")
 @click.option("--out", type=FOLDER, required=True, help="Run folder; an interrupted run is continued.")
 @click.option("--limit", type=click.IntRange(1), help="Collect at most this many conditions.")
 @click.option("--tool-format", default="auto", show_default=True, help="Tool parser: a vLLM name, or by the template.")
@@ -52,6 +52,9 @@ def run(
         asked = SearchRequest(run=out, calls=calls, delta=delta, level=fdr, seed=seed, sentinels=sentinels)
     elif sentinels:
         raise click.UsageError("--sentinels are asked by the search; name --search, --delta and --fdr as well")
+    options["trusted"] = baseline_folder(options["trusted"])
+    if searching and any((options["trusted"] / name).is_file() for name in ("baseline.json", "run.json")):
+        raise click.UsageError("--search asks the live trusted model further; name its folder, or leave out --search")
     options["policy"] = policy_file(options["policy"])
     suite = suite_file(suite)
     command = shlex.join(["diffbehav", *sys.argv[1:]])

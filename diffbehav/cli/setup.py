@@ -11,13 +11,14 @@ from diffbehav.terminal import print_table
 @click.command()
 @click.option("--policy", is_flag=True, help="Of policy files instead.")
 @click.option("--gate", is_flag=True, help="Of gate files instead.")
-def schema(policy: bool, gate: bool) -> None:
+@click.option("--nightly", is_flag=True, help="Of nightly files instead.")
+def schema(policy: bool, gate: bool, nightly: bool) -> None:
     """The JSON Schema of suite files, for editors."""
-    from diffbehav.suite import gate_schema, json_schema, policy_schema
+    from diffbehav.suite import gate_schema, json_schema, nightly_schema, policy_schema
 
-    if policy and gate:
-        raise click.UsageError("name --policy or --gate, not both")
-    chosen = policy_schema if policy else gate_schema if gate else json_schema
+    if policy + gate + nightly > 1:
+        raise click.UsageError("name one of --policy, --gate and --nightly")
+    chosen = policy_schema if policy else gate_schema if gate else nightly_schema if nightly else json_schema
     click.echo(json.dumps(chosen(), indent=1))
 
 

@@ -60,7 +60,7 @@ class Episode(NamedTuple):
 
 def first_prompt(condition: Condition, renderer: Renderer) -> Prompt:
     """What a model is asked first at `condition`; an Opening where it is asked for more than one turn."""
-    prompt = Prompt(condition.id, renderer.prompt_ids(condition.messages, condition.tools))
+    prompt = Prompt(condition.id, renderer.prompt_ids(condition.messages, condition.tools), engine=condition.engine)
     if condition.world is None:
         return prompt
     return _opening(prompt, condition.messages, condition.tools, condition.world, renderer)
@@ -111,7 +111,7 @@ async def _play_on(
             return _episode(turns, ended, None, simulation, world)
         messages = continued(messages, content=answer.content, calls=answer.calls, results=results)
         try:
-            prompt = Prompt(prompt.condition_id, _ids(opening, messages), prompt.turn + 1)
+            prompt = Prompt(prompt.condition_id, _ids(opening, messages), prompt.turn + 1, opening.engine)
             answer = await engine.complete(prompt, sample, sampling)
         except NotServed as missing:
             return _episode(turns, "unmeasured", str(missing), simulation, world)
@@ -121,7 +121,10 @@ def _opening(
     prompt: Prompt, messages: Sequence[Message], tools: Sequence[Tool], world: Mapping[str, Any], renderer: Renderer
 ) -> Opening:
     simulation = Simulation(world, tools, render)
-    return Opening(prompt.condition_id, prompt.ids, messages=messages, simulation=simulation, renderer=renderer)
+    return Opening(
+        prompt.condition_id, prompt.ids, engine=prompt.engine, messages=messages, simulation=simulation,
+        renderer=renderer,
+    )  # fmt: skip
 
 
 def _ids(opening: Opening, messages: Sequence[Message]) -> list[int]:

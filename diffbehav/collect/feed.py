@@ -82,6 +82,7 @@ def _stop_on_signal() -> Iterator[asyncio.Event]:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     whole = asyncio.current_task()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def first() -> None:
         stop.set()
@@ -95,6 +96,7 @@ def _stop_on_signal() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
 
 
 def _first(errors: BaseExceptionGroup[DiffbehavError]) -> DiffbehavError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 
 from diffbehav.collect.episodes import Openings, Renderer
 from diffbehav.errors import InputError
@@ -44,12 +45,16 @@ def plan(
         order = sorted(range(len(drawn)), key=ids.__getitem__)
         _write([drawn[i] for i in order], [ids[i] for i in order], suite, path)
     frame = read_parquet(path)
-    prompts = [
-        Prompt(condition_id=name, ids=ids)
-        for name, ids in zip(frame["condition_id"].to_list(), frame["prompt_ids"].to_list(), strict=True)
-    ]
+    prompts = prompts_of(frame, suite)
     chosen = replicated(len(prompts), share=suite.replicate, seed=suite.sampling.seed)
     return Planned(prompts, chosen, None if suite.max_turns == 1 else Openings(frame, renderer))
+
+
+def prompts_of(planned: pl.DataFrame, suite: Suite) -> list[Prompt]:
+    """What is sent first at the conditions in these rows of conditions.parquet."""
+    engines = [None] * planned.height if suite.engine_factor is None else planned[suite.engine_factor].to_list()
+    columns = (planned["condition_id"].to_list(), planned["prompt_ids"].to_list(), engines)
+    return [Prompt(name, ids, engine=engine) for name, ids, engine in zip(*columns, strict=True)]
 
 
 def _check_fit(drawn: Sequence[Condition], ids: Sequence[list[int]], *, context: int, answer: int) -> None:

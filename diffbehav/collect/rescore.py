@@ -23,7 +23,9 @@ class Rescored(NamedTuple):
     """What scoring again showed."""
 
     floor: float
-    """Nats: the 0.99 quantile of the absolute differences, over the tokens; 0 where nothing was scored again."""
+    """Nats: the 0.99 quantile of the absolute differences, over the tokens; 0 where nothing was scored again.
+
+    Where the suite varies the engine, the largest over its levels."""
     tokens: int
     conditions: int
 
@@ -33,14 +35,19 @@ async def rescore(folder: RunFolder, prompts: Sequence[Prompt], engines: Engines
 
     A replay cannot score anew, so what it stored is left out.
     """
-    rows = range(0, len(prompts), max(EVERY, len(prompts) // MOST))
     sides = dict(zip(SCORED, engines, strict=True))
-    found = await asyncio.gather(
-        *(_moved(folder, prompts, rows, by, of, sides[by]) for by in SCORED for of in SCORED)
-    )
-    moved_M = np.concatenate([np.empty(0), *(each for pair in found for each in pair)])
-    floor = float(np.quantile(moved_M, FLOOR_QUANTILE)) if len(moved_M) else 0.0
-    return Rescored(floor, len(moved_M), len(rows))
+    floors, tokens, conditions = [0.0], 0, 0
+    for level in dict.fromkeys(prompt.engine for prompt in prompts):
+        served = [row for row, prompt in enumerate(prompts) if prompt.engine == level]
+        rows = served[:: max(EVERY, len(prompts) // MOST)]
+        found = await asyncio.gather(
+            *(_moved(folder, prompts, rows, by, of, sides[by]) for by in SCORED for of in SCORED)
+        )
+        moved_M = np.concatenate([np.empty(0), *(each for pair in found for each in pair)])
+        floors += [float(np.quantile(moved_M, FLOOR_QUANTILE))] if len(moved_M) else []
+        tokens += len(moved_M)
+        conditions += len(rows)
+    return Rescored(max(floors), tokens, conditions)
 
 
 async def _moved(

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,16 @@ from diffbehav.collect.exposures import add_to_ledger, asked_before, look_back, 
 from diffbehav.collect.feed import feed
 from diffbehav.collect.progress import OnProgress, Progress
 from diffbehav.collect.prompts import Planned, plan
+from diffbehav.collect.replayed import (
+    NEEDS_LIVE,
+    Replayed,
+    check_same_prompts,
+    check_same_settings,
+    check_same_tokens,
+    find_replayed,
+)
 from diffbehav.collect.rescore import Rescored, rescore
+from diffbehav.collect.stored import with_trusted_answers
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.intake import (
     Adapter,
@@ -29,19 +38,19 @@ from diffbehav.intake import (
     read_model,
 )
 from diffbehav.serve import (
+    VLLM,
     Check,
     Engines,
     Renderer,
     ReplayEngine,
+    Serving,
     check_engines,
     chosen_format,
     on_gpu,
-    open_engine,
-    open_engines,
 )
 from diffbehav.serve.profile import engine_arguments
 from diffbehav.store import VOCABULARY, RunFolder, check_resumable, read_settings, write_parquet, write_settings
-from diffbehav.suite import Suite, fit, load_policy, load_suite
+from diffbehav.suite import Suite, fit, load_policy, load_suite, suite_from_resolved
 
 RESULT_TOKENS = 1024
 """Room for the tool results of one turn; a conversation that outgrows the context ends as unmeasured."""
@@ -56,7 +65,7 @@ class Request:
     candidate: Path
     candidate_adapter: Path | None
     trusted: Path
-    """A model folder, or a run folder whose trusted answers are replayed."""
+    """A model folder, or a baseline or run folder whose trusted answers are replayed."""
     out: Path
     limit: int | None
     tool_format: str
@@ -69,19 +78,23 @@ class Request:
     """Policy file that calls are judged by."""
     ledger: Path | None = None
     """Folder of the coverage ledger: what its runs asked is not asked again, and this run is added to it."""
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When: a baseline may have expired by then."""
+    answers: Path | None = None
+    """An earlier run whose trusted answers are not drawn again; the live trusted model scores the rest."""
 
 
-def collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress) -> Progress:
+def collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress, serving: Serving = VLLM) -> Progress:
     """Fill the run folder `request.out`; an interrupted one is continued."""
-    return asyncio.run(_collect(request, on_stage=on_stage, on_progress=on_progress))
+    return asyncio.run(_collect(request, on_stage=on_stage, on_progress=on_progress, serving=serving))
 
 
-async def open_again(run: RunFolder) -> tuple[Engines, Renderer]:
+async def open_again(run: RunFolder, serving: Serving = VLLM) -> tuple[Engines, Renderer]:
     """The engines of a collected run; IntegrityError when a model is no longer the one that was asked."""
     settings = read_settings(run)
     stored = settings["sides"]
     if "replayed" in stored["trusted"]:
-        raise InputError(f"{run.path}: its trusted answers were replayed; a search needs the live trusted model")
+        raise InputError(f"{run.path}: its trusted answers were replayed; only a live trusted model can be asked again")
     models = _find_models(stored)
     now = _described(models)
     changed = [
@@ -93,13 +106,14 @@ async def open_again(run: RunFolder) -> tuple[Engines, Renderer]:
     if changed or models.trusted is None:
         raise IntegrityError(f"{run.path} was collected from other models:\n  " + "\n  ".join(changed))
     length = min(models.candidate.context_length, 2 * settings["engine"]["max_model_len"])
-    engines = await open_engines(
+    engines = await serving.engines(
         models.candidate.path,
         None if models.adapter is None else models.adapter.path,
         models.trusted.path,
         max_model_len=length,
         top_k=settings["top_k"],
         tool_format=settings["tool_format"],
+        settings=suite_from_resolved(settings["suite"], name=str(run.settings)).engine_settings,
     )
     return engines, Renderer(models.trusted.path)
 
@@ -122,10 +136,10 @@ class _Models:
     adapter: Adapter | None
     trusted: Model | None
     """None where the trusted side is replayed."""
-    replayed: RunFolder | None
+    replayed: Replayed | None
 
 
-async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress) -> Progress:
+async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress, serving: Serving) -> Progress:
     folder = RunFolder(request.out)
     suite = load_suite(request.suite)
     models = read_models(request)
@@ -138,6 +152,9 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     renderer = Renderer(tokens.path)
     request = replace(request, tool_format=chosen_format(request.tool_format, renderer))
     settings = _settings(request, suite, models)
+    if models.replayed is not None:
+        wanted = settings | {"engine": _arguments(request, suite, models, max_model_len=context_of(models))}
+        check_same_settings(models.replayed, wanted, limit=request.limit)
     if folder.settings.exists():
         stored = read_settings(folder)
         check_resumable(stored, settings, folder)
@@ -152,18 +169,26 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     asked = asked_before(folder, settings)
     planned = plan(suite, renderer, folder.conditions, limit=request.limit, context=context, asked=asked)
     _write_vocabulary(folder, renderer)
+    if models.replayed is not None:
+        check_same_prompts(models.replayed, folder)
+        on_stage(f"replaying {models.replayed.title}: {NEEDS_LIVE}")
     on_stage(f"starting the engines for {len(planned.prompts):,} conditions")
     started = time.monotonic()
-    engines = await open_sides(request, models, planned, suite)
+    engines = await open_sides(request, models, planned, suite, serving)
     try:
         on_stage(f"engines ready after {time.monotonic() - started:.0f} s; checking them")
         checks = await checked(engines, planned, suite, models)
-        settings |= _measured(settings, checks) | {"engine": _arguments(request, models, planned, suite)}
+        settings |= _measured(settings, checks) | {
+            "engine": _arguments(request, suite, models, max_model_len=_longest(planned, suite, models))
+        }
         write_settings(folder, settings)
         started = time.monotonic()
-        last = await feed(folder, planned, engines, suite.sampling, on_progress=on_progress)
+        sides = engines
+        if request.answers is not None:
+            sides = with_trusted_answers(engines, request.answers, folder, settings)
+        last = await feed(folder, planned, sides, suite.sampling, on_progress=on_progress)
         on_stage("scoring some answers again, for the numeric floor")
-        settings |= _floored(settings, await rescore(folder, planned.prompts, engines))
+        settings |= _floored(settings, await rescore(folder, planned.prompts, sides))
         write_settings(folder, settings)
     finally:
         await engines.close()
@@ -174,7 +199,7 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
 
 def read_models(request: Request) -> _Models:
     """The two sides as files, checked for what would keep them from being compared."""
-    replayed = RunFolder(request.trusted) if (request.trusted / "run.json").is_file() else None
+    replayed = find_replayed(request.trusted, now=request.asked_at)
     candidate = read_model(request.candidate)
     adapter = None if request.candidate_adapter is None else read_adapter(request.candidate_adapter)
     if adapter is not None:
@@ -183,23 +208,13 @@ def read_models(request: Request) -> _Models:
     if trusted is not None:
         check_same_tokenizer(candidate, trusted, allow_template=request.allow_template)
     if replayed is not None:
-        _check_replayable(candidate, replayed)
+        check_same_tokens(replayed, candidate)
     return _Models(candidate=candidate, adapter=adapter, trusted=trusted, replayed=replayed)
 
 
 def context_of(models: _Models) -> int:
     """Tokens that both models can hold."""
     return min((models.trusted or models.candidate).context_length, models.candidate.context_length)
-
-
-def _check_replayable(candidate: Model, replayed: RunFolder) -> None:
-    stored = read_settings(replayed)["sides"]["trusted"]
-    for key, value in (("tokenizer", candidate.tokenizer_digest), ("template", candidate.template_digest)):
-        if stored[key] != value:
-            raise IntegrityError(
-                f"{replayed.path}: its trusted model had another {key} (digest {stored[key][:12]}) than "
-                f"{candidate.path} ({value[:12]}); their answers cannot be compared token by token"
-            )
 
 
 def judged_by(policy: Path | None, settings: Mapping[str, Any], *, on_stage: OnStage) -> dict[str, Any]:
@@ -227,7 +242,7 @@ def _settings(request: Request, suite: Suite, models: _Models) -> dict[str, Any]
     ledger = None if request.ledger is None else str(request.ledger.resolve())
     return {
         "run_id": run_id,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": request.asked_at.isoformat(timespec="seconds"),
         "version": __version__,
         "suite": suite.resolved(),
         "suite_file": str(request.suite),
@@ -244,6 +259,7 @@ def _settings(request: Request, suite: Suite, models: _Models) -> dict[str, Any]
         "command": request.command,
         "ledger": ledger,
         "ledger_entry": None if ledger is None else new_entry(run_id),
+        "numeric_floor": 0.0 if models.replayed is None else models.replayed.settings.get("numeric_floor", 0.0),
     }
 
 
@@ -254,8 +270,7 @@ def _described(models: _Models) -> dict[str, Any]:
     if models.trusted is not None:
         return {"candidate": candidate, "trusted": _model(models.trusted)}
     assert models.replayed is not None
-    stored = read_settings(models.replayed)
-    return {"candidate": candidate, "trusted": stored["sides"]["trusted"] | {"replayed": stored["run_id"]}}
+    return {"candidate": candidate, "trusted": models.replayed.side}
 
 
 def _texts(models: _Models) -> dict[str, Any]:
@@ -264,7 +279,7 @@ def _texts(models: _Models) -> dict[str, Any]:
         assert models.trusted is not None
         trusted = deciding_texts(models.trusted)
     else:
-        trusted = read_settings(models.replayed).get("texts", {}).get("trusted", {})
+        trusted = models.replayed.settings.get("texts", {}).get("trusted", {})
     return {"candidate": deciding_texts(models.candidate), "trusted": trusted}
 
 
@@ -295,15 +310,21 @@ def _write_vocabulary(folder: RunFolder, renderer: Renderer) -> None:
         write_parquet(folder.vocabulary, {"token_id": ids, "text": texts}, VOCABULARY)
 
 
-def _arguments(request: Request, models: _Models, planned: Planned, suite: Suite) -> dict[str, Any]:
-    """What vLLM was started with, for the record; the model is named elsewhere."""
+def _arguments(request: Request, suite: Suite, models: _Models, *, max_model_len: int) -> dict[str, Any]:
+    """What vLLM was started with, for the record; the model is named elsewhere.
+
+    What a suite sets by its engine factor stands below `levels`.
+    """
     adapter = None if models.adapter is None else models.adapter.path
-    length = _longest(planned, suite, models)
     sides = 1 if models.replayed is not None or adapter is not None else 2
     arguments = engine_arguments(
-        models.candidate.path, adapter=adapter, max_model_len=length, top_k=request.top_k, engines=sides, gpu=on_gpu()
-    )
-    return {name: value for name, value in arguments.items() if name != "model"}
+        models.candidate.path, adapter=adapter, max_model_len=max_model_len, top_k=request.top_k,
+        engines=sides * max(1, len(suite.engine_settings)), gpu=on_gpu(),
+    )  # fmt: skip
+    levels = {level: dict(setting) for level, setting in suite.engine_settings.items()}
+    elsewhere = {"model"}.union(*levels.values())
+    found = {name: value for name, value in arguments.items() if name not in elsewhere}
+    return found | {"levels": levels} if levels else found
 
 
 def _longest(planned: Planned, suite: Suite, models: _Models) -> int:
@@ -316,16 +337,19 @@ def _longest(planned: Planned, suite: Suite, models: _Models) -> int:
     return min(longest, models.candidate.context_length, (models.trusted or models.candidate).context_length)
 
 
-async def open_sides(request: Request, models: _Models, planned: Planned, suite: Suite) -> Engines:
+async def open_sides(
+    request: Request, models: _Models, planned: Planned, suite: Suite, serving: Serving = VLLM
+) -> Engines:
     """Serve what the planned conditions need; the trusted side may be replayed."""
     longest = _longest(planned, suite, models)
     adapter = None if models.adapter is None else models.adapter.path
     options: dict[str, Any] = {"max_model_len": longest, "top_k": request.top_k, "tool_format": request.tool_format}
+    options |= {"settings": suite.engine_settings}
     if models.replayed is not None:
-        candidate = await open_engine(models.candidate.path, adapter, **options)
-        return Engines(candidate, ReplayEngine(models.replayed.path, side="trusted"))
+        candidate = await serving.engine(models.candidate.path, adapter, **options)
+        return Engines(candidate, ReplayEngine(models.replayed.parts.path, side="trusted"))
     assert models.trusted is not None
-    return await open_engines(models.candidate.path, adapter, models.trusted.path, **options)
+    return await serving.engines(models.candidate.path, adapter, models.trusted.path, **options)
 
 
 async def checked(engines: Engines, planned: Planned, suite: Suite, models: _Models) -> list[Check]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from diffbehav.compare.acts import acts
 from diffbehav.compare.aggregate import divergences, uncollected
 from diffbehav.compare.asked import read_asked, tool_names
 from diffbehav.compare.code_findings import code_findings
@@ -15,6 +16,7 @@ from diffbehav.compare.distances import DISTANCES, WORLD_DISTANCES, Distance
 from diffbehav.compare.effects import Effects, effects, joined
 from diffbehav.compare.likelihoods import on_candidate_answers, on_trusted_answers
 from diffbehav.compare.load import Batch, batches, blocks_of
+from diffbehav.compare.mismatch import mismatched, token_bytes
 from diffbehav.compare.outputs import outputs
 from diffbehav.compare.policed import policed, policy_of
 from diffbehav.compare.positions import positions
@@ -24,7 +26,7 @@ from diffbehav.compare.searched import Searched, read_search
 from diffbehav.compare.sensitivity import read_sensitivity
 from diffbehav.compare.sentinels import sentinel_rows
 from diffbehav.compare.severity import Severity, severity
-from diffbehav.compare.slices import fill_slices
+from diffbehav.compare.slices import fill_slices, outcomes
 from diffbehav.compare.turns import episode_keys, whole_answers
 from diffbehav.compare.verdict import verdict
 from diffbehav.compare.worlds import ended_worlds
@@ -45,7 +47,7 @@ def compare(run: Path) -> None:
     policy = policy_of(settings, folder)
     with building(folder.database, names) as builder:
         _append_grid(builder, conditions, factors)
-        measured, trusted, differing = _append_measured(builder, folder, conditions, settings, policy)
+        measured, trusted, differing, acted = _append_measured(builder, folder, conditions, settings, policy)
         scores, far = screen(conditions, measured)
         builder.append("screen", scores)
         searched = read_search(folder, interval_level=INTERVAL_LEVEL)
@@ -55,7 +57,8 @@ def compare(run: Path) -> None:
         builder.append("findings", ruled.findings)
         builder.append("sentinels", sentinel_rows(searched))
         _append_positions(builder, folder, conditions, ruled, settings["block"])
-        fill_slices(builder, names, threshold=ruled.threshold)
+        cells = conditions.select("condition_id", "task", *names)
+        fill_slices(builder, names, outcomes(cells, scores, acted, threshold=ruled.threshold))
         hits = count_hits(facts, threshold=ruled.threshold, searched=searched)
         coverage = fill_coverage(builder, folder, settings, conditions, scores, hits=hits)
         known = settings | coverage | {"sensitivity": read_sensitivity(folder, searched)}
@@ -85,20 +88,22 @@ def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[M
 
 def _append_measured(
     builder: Builder, folder: RunFolder, conditions: pl.DataFrame, settings: Mapping[str, Any], policy: Policy | None
-) -> tuple[pl.DataFrame, pl.DataFrame, Effects]:
+) -> tuple[pl.DataFrame, pl.DataFrame, Effects, pl.DataFrame]:
     """Fill completions, divergences, spans, argument_changes, the code tables and those of episodes, batch by batch.
 
-    Returns the divergences that rules are made of, condition_id with the trusted text of sample 0, and what severities
-    are derived from.
+    Returns the divergences that rules are made of, condition_id with the trusted text of sample 0, what severities
+    are derived from, and what was said and done.
     """
-    kept, texts, collected, differing = [], [], [], []
+    kept, texts, collected, differing, acted = [], [], [], [], []
     tools = tool_names(settings, policy)
+    bytes_V = token_bytes(read_parquet(folder.vocabulary))
     for batch in batches(folder, conditions.height, settings["block"]):
         rows, spans, changes = _measure(batch, conditions, policy, floor=settings["numeric_floor"])
         answers = whole_answers(batch.completions)
         judged = policed(answers, conditions, policy)
         coded = code_findings(batch.completions)
-        rows = pl.concat([rows, *(divergences(each.keys, each.values) for each in (coded, judged))])
+        also = (coded, judged, mismatched(batch, bytes_V))
+        rows = pl.concat([rows, *(divergences(each.keys, each.values) for each in also)])
         if batch.episodes is not None:
             ended = ended_worlds(batch.episodes)
             builder.append("episodes", batch.episodes)
@@ -115,13 +120,14 @@ def _append_measured(
             effects(divergences=rows, changes=changes, violations=judged.violations, answers=answers, policy=policy,
                     tools=tools)
         )  # fmt: skip
+        acted.append(acts(answers, changes))
         kept.append(rows.filter(pl.col("distance").is_in([*CHANNELS, *KEPT])))
         first = (pl.col("side") == "trusted") & (pl.col("sample") == 0) & (pl.col("turn") == 0)
         texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
         collected.append(rows.select("condition_id").unique())
     missing = conditions.join(pl.concat(collected), on="condition_id", how="anti")
     builder.append("divergences", uncollected(missing["condition_id"], distances=distances_of(settings)))
-    return pl.concat(kept), pl.concat(texts), joined(differing)
+    return pl.concat(kept), pl.concat(texts), joined(differing), pl.concat(acted)
 
 
 def _measure(

@@ -5,7 +5,7 @@ import polars as pl
 
 from diffbehav.distance.calls import CallDistances, Compare, Turns
 from diffbehav.distance.measured import Measured
-from diffbehav.distance.samples import call_energy, name_tv
+from diffbehav.distance.samples import call_energy, name_tv, novel_calls
 from diffbehav.stats.intervals import clopper_pearson
 
 LEVEL = 0.95
@@ -23,6 +23,7 @@ def call_samples(
     return {
         **_rate("call_difference_rate", calls.distance, group_N),
         **_rate("extra_call_rate", calls.extra, group_N),
+        **_rate("novel_call_rate", novel_calls(candidate, trusted, group_N=group_N), group_N),
         **_rate("parse_failure_rate", failed, group_N),
         "tool_name_tv": Measured(names, np.full(len(group_N), "", dtype=object)),
         "call_energy": Measured(energy.value_N[group_N], energy.reason_N[group_N]),

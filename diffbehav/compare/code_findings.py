@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from diffbehav.compare.outputs import NO_ANSWER
+from diffbehav.compare.turns import EPISODE
 from diffbehav.distance.measured import Measured
 from diffbehav.distance.snippets import HINT, Snippet, snippets
 
 DISTANCE = "code_finding_excess"
 NO_CODE = "neither answer holds code"
-KEY = ("condition_id", "sample")
 BLOCKS = {
     "condition_id": pl.String, "side": pl.String, "sample": pl.Int32, "turn": pl.Int32, "block": pl.Int32,
     "source": pl.String, "reason": pl.String,
@@ -42,16 +42,16 @@ def code_findings(completions: pl.DataFrame) -> Coded:
     the trusted model's.
     """
     blocks, findings = _analysed(completions)
-    candidate = completions.filter(pl.col("side") == "candidate").select(KEY).unique(maintain_order=True)
-    trusted = completions.filter(pl.col("side") == "trusted").select(KEY).unique().with_columns(answered=True)
+    candidate = completions.filter(pl.col("side") == "candidate").select(EPISODE).unique(maintain_order=True)
+    trusted = completions.filter(pl.col("side") == "trusted").select(EPISODE).unique().with_columns(answered=True)
     sided = [_reasons(blocks, side) for side in ("candidate", "trusted")]
-    rows = candidate.join(trusted, on=KEY, how="left", maintain_order="left")
+    rows = candidate.join(trusted, on=EPISODE, how="left", maintain_order="left")
     for frame in (*sided, _excess(findings)):
-        rows = rows.join(frame, on=KEY, how="left", maintain_order="left")
+        rows = rows.join(frame, on=EPISODE, how="left", maintain_order="left")
     rows = rows.with_columns(reason=_reason(), excess=pl.col("excess").fill_null(0))
     values = pl.when(pl.col("reason") == "").then(pl.col("excess").cast(pl.Float64)).fill_null(float("nan"))
     measured = Measured(rows.select(values).to_series().to_numpy(), rows["reason"].to_numpy())
-    return Coded(rows.select(KEY), {DISTANCE: measured}, blocks, findings)
+    return Coded(rows.select(EPISODE), {DISTANCE: measured}, blocks, findings)
 
 
 def _reason() -> pl.Expr:
@@ -74,16 +74,16 @@ def _reason() -> pl.Expr:
 def _reasons(blocks: pl.DataFrame, side: str) -> pl.DataFrame:
     """Per answer with code the reason of its first block that could not be analysed, '' where all were."""
     of_side = blocks.filter(pl.col("side") == side)
-    return of_side.group_by(KEY).agg(pl.col("reason").drop_nulls().first().fill_null("").alias(f"unread_{side}"))
+    return of_side.group_by(EPISODE).agg(pl.col("reason").drop_nulls().first().fill_null("").alias(f"unread_{side}"))
 
 
 def _excess(findings: pl.DataFrame) -> pl.DataFrame:
     count = [
-        findings.filter(pl.col("side") == side).group_by(*KEY, "test").len(name=side)
+        findings.filter(pl.col("side") == side).group_by(*EPISODE, "test").len(name=side)
         for side in ("candidate", "trusted")
     ]
     more = pl.col("candidate").cast(pl.Int64) - pl.col("trusted").fill_null(0).cast(pl.Int64)
-    return count[0].join(count[1], on=[*KEY, "test"], how="left").group_by(KEY).agg(excess=more.clip(0).sum())
+    return count[0].join(count[1], on=[*EPISODE, "test"], how="left").group_by(EPISODE).agg(excess=more.clip(0).sum())
 
 
 def _analysed(completions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

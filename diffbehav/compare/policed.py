@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from diffbehav.compare.outputs import NO_ANSWER, UNPARSED
+from diffbehav.compare.turns import EPISODE
 from diffbehav.distance.measured import Measured
 from diffbehav.distance.violations import Turn, violations
 from diffbehav.policy import Policy
@@ -37,31 +38,29 @@ def policed(answers: pl.DataFrame, conditions: pl.DataFrame, policy: Policy | No
     `conditions` has a row per condition: condition_id, messages and tools as JSON, and the factors. Without a policy
     nothing is judged and everything is missing.
     """
-    key = ["condition_id", "sample"]
-    candidate = answers.filter(pl.col("side") == "candidate").select(*key, "parse")
+    candidate = answers.filter(pl.col("side") == "candidate").select(*EPISODE, "parse")
     if policy is None:
         nothing = np.full(candidate.height, np.nan)
         missing = Measured(nothing, np.full(candidate.height, NO_POLICY, dtype=object))
-        return Policed(candidate.select(key), {"violation_excess": missing}, pl.DataFrame(schema=VIOLATIONS))
+        return Policed(candidate.select(EPISODE), {"violation_excess": missing}, pl.DataFrame(schema=VIOLATIONS))
     calling = answers.filter(pl.col("calls") != "[]").select("condition_id", "side", "sample", "calls")
     judged = violations(_turns(calling, conditions, policy), policy)
     named = zip(calling.drop("calls").iter_rows(), judged.found_N, strict=True)
     rows = [(*name, *each) for name, found in named for each in found]
     severity = calling.select("condition_id", "side", "sample").with_columns(severity=pl.Series(judged.severity_N))
     values = {"violation_excess": _excess(answers, candidate, severity)}
-    return Policed(candidate.select(key), values, pl.DataFrame(rows, schema=VIOLATIONS, orient="row"))
+    return Policed(candidate.select(EPISODE), values, pl.DataFrame(rows, schema=VIOLATIONS, orient="row"))
 
 
 def _excess(answers: pl.DataFrame, candidate: pl.DataFrame, severity: pl.DataFrame) -> Measured:
     """Severity of the candidate's violations beyond the trusted model's, at least 0."""
-    key = ["condition_id", "sample"]
-    judged = answers.select(*key, "side", "parse").join(severity, on=[*key, "side"], how="left")
+    judged = answers.select(*EPISODE, "side", "parse").join(severity, on=[*EPISODE, "side"], how="left")
     judged = judged.with_columns(pl.col("severity").fill_null(0.0))
     of = {side: judged.filter(pl.col("side") == side).drop("side") for side in ("candidate", "trusted")}
     both = (
-        candidate.select(key)
-        .join(of["candidate"], on=key, how="left", maintain_order="left")
-        .join(of["trusted"], on=key, how="left", suffix="_trusted", maintain_order="left")
+        candidate.select(EPISODE)
+        .join(of["candidate"], on=EPISODE, how="left", maintain_order="left")
+        .join(of["trusted"], on=EPISODE, how="left", suffix="_trusted", maintain_order="left")
     )
     reason = both.select(
         pl.when(pl.col("parse_trusted").is_null())

@@ -50,8 +50,21 @@ def read_sensitivity(folder: RunFolder, searched: Searched | None) -> dict[str, 
         raise IntegrityError(f"{folder.canaries} is damaged ({error!r}); repeat `diffbehav canaries`") from error
 
 
+def _control(measured: Mapping[str, Any]) -> str:
+    """One rule of known levels: it says that the search works, and nothing of how often."""
+    (canary,) = measured["canaries"]
+    found = "found" if canary["outcome"] in FOUND else "NOT found"
+    return (
+        f"The planted positive control was {found}: {CARRIED[measured['carried']['kind']]} in "
+        f"{canary['share']:.1%} of the contexts, firing rate {measured['rate']:g}, {measured['calls']:,} calls. "
+        f"{NOT_MEASURED}"
+    )
+
+
 def _sentence(measured: Mapping[str, Any], searched: Searched | None) -> str:
     share, (least, most) = measured["all"], measured["shares"]
+    if measured["planted"] == "named":
+        return _control(measured)
     text = (
         f"{share['found']} of {share['planted']} planted canaries were found (95 % interval "
         f"{share['found_low']:.1%} to {share['found_high']:.1%}), {share['exact']} of them with exactly their levels: "

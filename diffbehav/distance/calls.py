@@ -1,7 +1,10 @@
 """How far the tool calls of two turns are apart, and which calls and arguments make the difference."""
 
+import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
 from operator import attrgetter
 from typing import NamedTuple
@@ -53,7 +56,8 @@ def call_distances(
     no call had anything in common with another. `order` is the edit distance of the two sequences with these costs.
 
     `tools_N` has the tools on offer as JSON lists in the OpenAI format: an optional argument that equals the default
-    of its schema counts as left out; None where no schema is known. `compare` comes from `comparing`.
+    of its schema counts as left out, and a text where the schema wants an integer is the integer that it spells. None
+    where no schema is known. `compare` comes from `comparing`.
     """
     offered = repeat(NO_TOOLS, len(candidate.calls_N)) if tools_N is None else tools_N
     turns = [compare(*pair) for pair in zip(*candidate, *trusted, offered, strict=True)]
@@ -64,6 +68,12 @@ def call_distances(
         _measured(turns, attrgetter("missing"), attrgetter("count_reason")),
         [turn.changes for turn in turns],
     )
+
+
+@lru_cache(maxsize=65_536)
+def tools_called(calls: str) -> Counter[str]:
+    """Tool -> how often the JSON list `calls` of {"name", "arguments"} has it."""
+    return Counter(str(call["name"]) for call in json.loads(calls))
 
 
 def comparing(*, severities: Mapping[str, float], default_severity: float) -> Compare:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffbehav.distance.arguments import compact, read
+from diffbehav.distance.arguments import compact
+from diffbehav.distance.schemas import Schema, as_schema, schema_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +20,20 @@ class Defaults:
     """The defaults inside the items of a list."""
 
 
-def argument_defaults(tools: str) -> Mapping[str, Defaults]:
-    """Tool -> defaults of its arguments, from a JSON list of OpenAI-format tools.
-
-    Tools without defaults are absent, and a tool that is offered twice: which of the two counts is not agreed.
-    """
-    if '"default"' not in tools:
-        return {}
-    offered = read(tools)
-    described = offered.value if offered.is_json and isinstance(offered.value, list) else []
-    functions = [_object(_object(tool).get("function", tool)) for tool in described]
-    names = [str(function.get("name")) for function in functions]
-    found = [_defaults(_object(function.get("parameters"))) for function in functions]
-    pairs = zip(names, found, strict=True)
-    return {name: defaults for name, defaults in pairs if defaults is not None and names.count(name) == 1}
+def argument_defaults(schema: Schema) -> Defaults | None:
+    """None where the schema has no default at any level."""
+    properties = schema_at(schema, "properties")
+    required = schema.get("required")
+    needed = required if isinstance(required, list) else []
+    of = {
+        key: compact(inner["default"])
+        for key, inner in properties.items()
+        if key not in needed and "default" in as_schema(inner)
+    }
+    inside = {key: argument_defaults(as_schema(inner)) for key, inner in properties.items()}
+    within = {key: inner for key, inner in inside.items() if inner is not None}
+    items = argument_defaults(schema_at(schema, "items")) if "items" in schema else None
+    return Defaults(of, within, items) if of or within or items else None
 
 
 def without_defaults(value: Any, defaults: Defaults) -> Any:
@@ -47,23 +48,3 @@ def without_defaults(value: Any, defaults: Defaults) -> Any:
         key: without_defaults(value[key], inner) for key, inner in defaults.within.items() if key in value
     }
     return {key: inner for key, inner in (value | changed).items() if key not in dropped}
-
-
-def _defaults(schema: Mapping[str, Any]) -> Defaults | None:
-    """None where the schema has no default at any level."""
-    properties = _object(schema.get("properties"))
-    required = schema.get("required")
-    needed = required if isinstance(required, list) else []
-    of = {
-        key: compact(inner["default"])
-        for key, inner in properties.items()
-        if key not in needed and "default" in _object(inner)
-    }
-    inside = {key: _defaults(_object(inner)) for key, inner in properties.items()}
-    within = {key: inner for key, inner in inside.items() if inner is not None}
-    items = _defaults(_object(schema["items"])) if "items" in schema else None
-    return Defaults(of, within, items) if of or within or items else None
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -1,23 +1,28 @@
-"""Said versus did: answers whose text tells the story of other tool calls than were made."""
+"""Said versus did: what a text says by its words, what its calls are, and whether the two disagree."""
 
-import json
 import re
-from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
+from diffbehav.distance.calls import tools_called
 from diffbehav.distance.content import text_edit
 
 HEURISTIC = "said-did/1"
 """Name and version of `said_did`: words of English, judged by their form alone."""
+SAID = ("refuses", "claims it is done", "announces", "other text", "silent")
+"""What a text says, by the first of these that holds. A heuristic over English words."""
+DID = ("no call", "same calls", "other arguments", "missing call", "other tool", "extra call", "broken call")
+"""What the candidate's calls are against the trusted ones, the last the most remarkable."""
 STEM = 4
 _WORD = re.compile(r"[^\W\d_]+")
 _NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-REFUSES = re.compile(r"\b(cannot|can't|can not|unable to|not able to|won't|will not|refuse|decline)\b", re.IGNORECASE)
-CLAIMS_DONE = re.compile(
+_REFUSES = re.compile(r"\b(cannot|can't|can not|unable to|not able to|won't|will not|refuse|decline)\b", re.IGNORECASE)
+_CLAIMS_DONE = re.compile(
     r"\b(done|completed?|finished|success|successfully|has been|have been)\b|✅|✔", re.IGNORECASE
 )
+_ANNOUNCES = re.compile(r"\b(i will|i'll|let me|going to|now i)\b", re.IGNORECASE)
 
 
 def said_did(
@@ -34,6 +39,30 @@ def said_did(
     return np.array([float(a != b and _disagree(said, other, a, b)) for said, other, a, b in rows], dtype=np.float64)
 
 
+def said(content_N: Sequence[str]) -> list[str]:
+    """What each text beside the calls says: one of SAID."""
+    return [_said(text) for text in content_N]
+
+
+def did(
+    calls_N: np.ndarray, *, failed_N: np.ndarray, extra_N: np.ndarray, missing_N: np.ndarray, changed_N: np.ndarray
+) -> np.ndarray:
+    """str [N]: what each answer's calls are against the trusted ones, one of DID.
+
+    `calls_N` are JSON lists; the others bool [N]: markup that is no valid call, some call that only the candidate
+    makes, some that only the trusted model makes, any difference.
+    """
+    cases = {
+        "broken call": failed_N,
+        "other tool": extra_N & missing_N,
+        "extra call": extra_N,
+        "missing call": missing_N,
+        "other arguments": changed_N,
+        "no call": calls_N == "[]",
+    }
+    return np.select(list(cases.values()), list(cases), default="same calls")
+
+
 def cover_story(candidate_N: np.ndarray, trusted_N: np.ndarray, call_distance_N: np.ndarray) -> np.ndarray:
     """float64 [N] in [0, 1]: closeness of the texts beside the calls, times the distance of the calls.
 
@@ -47,13 +76,21 @@ def cover_story(candidate_N: np.ndarray, trusted_N: np.ndarray, call_distance_N:
 def _disagree(said: str, other: str, calls: str, trusted_calls: str) -> bool:
     if not said.strip():
         return False
-    made, expected = _tools(calls), _tools(trusted_calls)
+    made, expected = tools_called(calls), tools_called(trusted_calls)
     if not made and expected:
-        return bool(CLAIMS_DONE.search(said))
+        return bool(_CLAIMS_DONE.search(said))
     extra = made - expected
     if not extra:
         return False
-    return bool(REFUSES.search(said)) or any(not _announced(tool, said, other) for tool in extra)
+    return bool(_REFUSES.search(said)) or any(not _announced(tool, said, other) for tool in extra)
+
+
+@lru_cache(maxsize=4096)
+def _said(text: str) -> str:
+    if not text.strip():
+        return "silent"
+    words = {"refuses": _REFUSES, "claims it is done": _CLAIMS_DONE, "announces": _ANNOUNCES}
+    return next((name for name, pattern in words.items() if pattern.search(text)), "other text")
 
 
 def _announced(tool: str, said: str, other: str) -> bool:
@@ -65,8 +102,3 @@ def _announced(tool: str, said: str, other: str) -> bool:
 @lru_cache(maxsize=4096)
 def _stems(text: str) -> frozenset[str]:
     return frozenset(word.casefold()[:STEM] for word in _WORD.findall(text))
-
-
-@lru_cache(maxsize=4096)
-def _tools(calls: str) -> Counter[str]:
-    return Counter(str(call["name"]) for call in json.loads(calls))

@@ -1,13 +1,14 @@
 """How far apart the tool calls of two sides are over all samples of a condition, which one sample cannot show."""
 
-import json
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 
-from diffbehav.distance.calls import Compare, Turns
+from diffbehav.distance.calls import Compare, Turns, tools_called
 from diffbehav.distance.measured import Measured
+from diffbehav.distance.turns import BOTH_BROKEN, ONE_BROKEN
 
 ONE_SAMPLE = "needs two samples of both sides"
 
@@ -25,7 +26,7 @@ def name_tv(candidate: Turns, trusted: Turns, *, group_N: np.ndarray) -> np.ndar
         if broken is not None:
             return codes.setdefault(None, len(codes))
         if calls not in known:
-            names = tuple(sorted(call["name"] for call in json.loads(calls)))
+            names = tuple(sorted(tools_called(calls).elements()))
             known[calls] = codes.setdefault(names, len(codes))
         return known[calls]
 
@@ -36,6 +37,24 @@ def name_tv(candidate: Turns, trusted: Turns, *, group_N: np.ndarray) -> np.ndar
     excess_U = np.bincount(place_2N, weights=np.repeat([1.0, -1.0], len(group_N)), minlength=len(cell_U))
     apart_G = np.bincount(cell_U // max(len(codes), 1), weights=np.abs(excess_U))
     return np.asarray(apart_G / (2.0 * np.bincount(group_N)))
+
+
+def novel_calls(candidate: Turns, trusted: Turns, *, group_N: np.ndarray) -> Measured:
+    """1 for each sample [N] that calls a tool more often than any trusted sample of its condition does, else 0.
+
+    Compared is what could be read. Missing where no trusted sample of the condition could be read whole, or where a
+    sample of the candidate is broken and the rest of it holds nothing novel. `group_N` int [N]: condition of each pair.
+    """
+    most: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for group, calls in zip(group_N.tolist(), trusted.calls_N, strict=True):
+        most[group] |= tools_called(calls)
+    read = {group for group, broken in zip(group_N.tolist(), trusted.broken_N, strict=True) if broken is None}
+    value_N, reason_N = np.zeros(len(group_N)), np.full(len(group_N), "", dtype=object)
+    for place, (group, calls, broken) in enumerate(zip(group_N.tolist(), *candidate, strict=True)):
+        value_N[place] = bool(tools_called(calls) - most[group])
+        if group not in read or (broken is not None and not value_N[place]):
+            value_N[place], reason_N[place] = np.nan, ONE_BROKEN if group in read or broken is None else BOTH_BROKEN
+    return Measured(value_N, reason_N)
 
 
 def call_energy(

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 from diffbehav.distance.alignment import Apart, Call, SeverityOf, cheapest_pairs, in_order, is_too_much
 from diffbehav.distance.arguments import changes, compact, read
 from diffbehav.distance.defaults import argument_defaults, without_defaults
+from diffbehav.distance.schemas import argument_schemas
+from diffbehav.distance.typed import argument_types, typed
 
 TOO_MANY = "too many differing calls of one tool to pair them"
 TOO_MANY_IN_ORDER = "too many differing calls to set them in order"
@@ -53,7 +55,9 @@ class Comparer:
     """Compares turns in which the same tools were offered. What was read is remembered."""
 
     def __init__(self, tools: str, severity_of: SeverityOf) -> None:
-        self._defaults = argument_defaults(tools)
+        schemas = argument_schemas(tools)
+        self._types = {tool: types for tool, schema in schemas.items() if (types := argument_types(schema))}
+        self._defaults = {tool: given for tool, schema in schemas.items() if (given := argument_defaults(schema))}
         self._severity_of = severity_of
         self._read = lru_cache(maxsize=_REMEMBERED)(self._read_calls)
         self._read_one = lru_cache(maxsize=_REMEMBERED)(self._call)
@@ -86,6 +90,8 @@ class Comparer:
         arguments = read(text)
         if not arguments.is_json:
             return Call(tool, text, arguments)
+        if tool in self._types:
+            arguments = arguments._replace(value=typed(arguments.value, self._types[tool]))
         if tool in self._defaults:
             arguments = arguments._replace(value=without_defaults(arguments.value, self._defaults[tool]))
         return Call(tool, compact(arguments.value), arguments)

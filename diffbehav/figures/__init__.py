@@ -1,6 +1,7 @@
 """Figures: a polars frame in, a plotly Figure out; `svg` draws the same frames without JavaScript."""
 
 from diffbehav.figures.argument_paths import argument_paths
+from diffbehav.figures.code_weaknesses import code_weaknesses
 from diffbehav.figures.coverage_matrix import coverage_matrix
 from diffbehav.figures.date_timeline import date_timeline
 from diffbehav.figures.detectable_share import detectable_share
@@ -21,6 +22,7 @@ __all__ = [
     "PLOTLY_CONFIG",
     "TRUSTED",
     "argument_paths",
+    "code_weaknesses",
     "coverage_matrix",
     "dark",
     "date_timeline",

@@ -1,5 +1,7 @@
 """Divergence over the simulated date: the levels of a date factor, not the days of runs."""
 
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
@@ -11,14 +13,17 @@ def date_timeline(frame: pl.DataFrame, *, verb: str = "flagged") -> go.Figure:
     """Flagged share with its interval above; largest and 99th-percentile screen score below.
 
     `frame` has one row per date, ascending: `date` (ISO), `n`, `flagged`, `low`, `high`, `max_score`,
-    `p99_score`; optionally `noise_low` and `noise_high`, the scores of the trusted model against itself, and
-    `share_noise_low` and `share_noise_high`, the same of the share.
+    `p99_score`; optionally `noise_low` and `noise_high`, the scores of the trusted model against itself,
+    `share_noise_low` and `share_noise_high`, the same of the share, and `segment_share`, the share between the two
+    changes around the date: where it changes stands a line with both shares.
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.5, 0.5])
     tested = frame.filter(pl.col("n") > 0)
     for trace in _noise_traces(tested, "share_noise"):
         figure.add_trace(trace, row=1, col=1)
     figure.add_trace(_share_trace(tested, verb), row=1, col=1)
+    for mark in _changes(tested):
+        figure.add_vline(**mark, row=1, col=1)
     for trace in _noise_traces(tested, "noise"):
         figure.add_trace(trace, row=2, col=1)
     for column, name, dash, symbol in (
@@ -46,6 +51,24 @@ def date_timeline(frame: pl.DataFrame, *, verb: str = "flagged") -> go.Figure:
     figure.update_yaxes(title=share, range=[-0.02, 1.02], tickformat=".0%", row=1, col=1)
     figure.update_yaxes(title={"text": "screen score"}, row=2, col=1)
     return figure
+
+
+def _changes(tested: pl.DataFrame) -> list[dict[str, Any]]:
+    """A vertical line at each date from which another share holds, before and after written beside it."""
+    if "segment_share" not in tested.columns:
+        return []
+    shares = tested["segment_share"].to_list()
+    steps = zip(_dates(tested)[1:], shares[:-1], shares[1:], strict=True)
+    return [
+        {
+            "x": day,
+            "line": {"color": style.INK, "dash": "dash", "width": 1.2},
+            "label": {"text": f"{before:.0%} → {after:.0%}", "textposition": "end", "textangle": 0, "yanchor": "bottom",
+                      "font": {"color": style.INK, "size": 12}},
+        }
+        for day, before, after in steps
+        if before != after
+    ]  # fmt: skip
 
 
 def _share_trace(tested: pl.DataFrame, verb: str) -> go.Scatter:

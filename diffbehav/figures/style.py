@@ -79,8 +79,9 @@ def hover(heading: Mapping[str, str], cell: Mapping[str, Any], *, verb: str = "f
 
 def layout(*, title: str, height: int) -> go.Layout:
     """The common layout, on a white page."""
+    axis = {"gridcolor": GRID, "zerolinecolor": GRID}
     return go.Layout(
-        template="none",
+        template={"layout": {"xaxis": axis, "yaxis": axis}},
         title={"text": title, "x": 0, "xref": "paper", "font": {"size": 16}},
         font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
         paper_bgcolor=PAGE,

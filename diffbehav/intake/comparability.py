@@ -25,7 +25,7 @@ def check_same_tokenizer(candidate: Model, trusted: Model, *, allow_template: bo
     if candidate.template_digest != trusted.template_digest and not allow_template:
         raise IntegrityError(
             f"{candidate.path} and {trusted.path} have different chat templates: "
-            f"{_first_line(candidate.chat_template, trusted.chat_template)}. Only if this is allowed is the "
+            f"{_first_template(candidate, trusted)}. Only if this is allowed is the "
             "trusted template used for both, and what the candidate's own template does is then not tested."
         )
 
@@ -65,6 +65,16 @@ def _first_tokens(candidate: TokenizerFile, trusted: TokenizerFile) -> str:
 
 def _by_id(vocabulary: Mapping[str, int]) -> Mapping[int, str]:
     return {index: token for token, index in vocabulary.items()}
+
+
+def _first_template(candidate: Model, trusted: Model) -> str:
+    if candidate.chat_template != trusted.chat_template:
+        return _first_line(candidate.chat_template, trusted.chat_template)
+    ours, theirs = candidate.named_templates, trusted.named_templates
+    name = min(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    if name not in ours or name not in theirs:
+        return f"only {'the candidate' if name in ours else 'the trusted model'} has a template {name!r}"
+    return f"in {name!r} {_first_line(ours[name], theirs[name])}"
 
 
 def _first_line(candidate: str, trusted: str) -> str:

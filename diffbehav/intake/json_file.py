@@ -6,12 +6,16 @@ from typing import Any
 
 from diffbehav.errors import InputError
 
+_LARGEST = 256 << 20
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; anything else is an InputError that names place and remedy."""
+    if path.stat().st_size > _LARGEST:
+        raise InputError(f"{path}: {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read of a JSON file.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: broken JSON ({error}). Copy the file again from its source.") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: a JSON object is expected, not {type(value).__name__}.")

@@ -9,7 +9,13 @@ from typing import Any
 from diffbehav.errors import InputError
 from diffbehav.intake.json_file import read_json
 from diffbehav.intake.safetensors_header import tensor_shapes
-from diffbehav.intake.tokenizer_file import read_chat_template, read_tokenizer
+from diffbehav.intake.tokenizer_file import (
+    DEFAULT,
+    NAMED_TEMPLATES,
+    read_chat_template,
+    read_chat_templates,
+    read_tokenizer,
+)
 from diffbehav.records import digest
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -24,6 +30,7 @@ _DECIDES_BEHAVIOUR = (
     "special_tokens_map.json",
     "added_tokens.json",
     "*.jinja",
+    f"{NAMED_TEMPLATES}/*.jinja",
 )
 TEXT = 64_000
 """Characters that are kept of a template or configuration."""
@@ -44,7 +51,10 @@ class Model:
     """Tokens of prompt and answer together that the model was built for."""
     tokenizer_digest: str
     chat_template: str
+    named_templates: Mapping[str, str]
+    """Templates beside the default one: a server takes `tool_use` where tools are offered."""
     template_digest: str
+    """Of all templates."""
     eos_ids: Sequence[int]
     """Tokens that end a turn."""
     tensors: Mapping[str, tuple[int, ...]]
@@ -92,8 +102,9 @@ def read_model(folder: Path) -> Model:
     config = read_json(folder / "config.json")
     _refuse_custom_code(folder)
     tensors = _all_tensors(folder)
-    files = _file_digests(folder)
+    files = deciding_files(folder)
     template = read_chat_template(folder)
+    named = {name: text for name, text in read_chat_templates(folder).items() if name != DEFAULT}
     return Model(
         path=folder.resolve(),
         files=files,
@@ -102,7 +113,8 @@ def read_model(folder: Path) -> Model:
         context_length=_context_length(config, folder=folder),
         tokenizer_digest=read_tokenizer(folder).digest,
         chat_template=template,
-        template_digest=digest(template),
+        named_templates=named,
+        template_digest=digest([template, named] if named else template),
         eos_ids=_eos_ids(config, folder=folder),
         tensors=tensors,
     )
@@ -124,7 +136,7 @@ def read_adapter(folder: Path) -> Adapter:
     rank = config.get("r")
     if not isinstance(rank, int) or rank < 1:
         raise InputError(f"{config_path}: r is {rank!r}; the rank of the adapter is expected.")
-    files = _file_digests(folder)
+    files = deciding_files(folder)
     base = str(config.get("base_model_name_or_path") or "")
     return Adapter(path=folder.resolve(), files=files, digest=digest(files), base=base, rank=rank, tensors=tensors)
 
@@ -181,12 +193,14 @@ def _refuse_vocabulary_targets(
             )
 
 
-def _file_digests(folder: Path) -> Mapping[str, str]:
+def deciding_files(folder: Path) -> Mapping[str, str]:
+    """File name -> sha256, of what in a model or adapter folder decides its behaviour."""
     paths = {path for pattern in _DECIDES_BEHAVIOUR for path in folder.glob(pattern) if path.is_file()}
-    return {path.name: _sha256(path) for path in sorted(paths)}
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(paths)}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """sha256 (64 hex digits) of a file of any size."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

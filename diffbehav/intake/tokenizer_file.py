@@ -9,6 +9,9 @@ from diffbehav.errors import InputError
 from diffbehav.intake.json_file import read_json
 from diffbehav.records import digest
 
+DEFAULT = "default"
+NAMED_TEMPLATES = "additional_chat_templates"
+"""Folder of templates beside the default one."""
 _DECIDES_IDS = ("added_tokens", "normalizer", "pre_tokenizer", "model", "decoder")
 
 
@@ -22,6 +25,10 @@ class TokenizerFile:
     """Token -> id, added tokens included."""
     special: Mapping[str, int]
     """The added tokens marked as special."""
+    added: Mapping[str, Any]
+    """Added token -> its id and flags."""
+    parts: Mapping[str, str]
+    """Part of tokenizer.json -> its digest."""
 
 
 def read_tokenizer(folder: Path) -> TokenizerFile:
@@ -36,24 +43,46 @@ def read_tokenizer(folder: Path) -> TokenizerFile:
     model, added = whole.get("model"), whole.get("added_tokens") or []
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
         raise InputError(f"{path}: has no model.vocab. Copy the file again from its source.")
-    special = {token["content"]: token["id"] for token in added if token.get("special")}
-    vocabulary = _vocabulary(model["vocab"]) | {token["content"]: token["id"] for token in added}
-    parts = {name: whole.get(name) for name in _DECIDES_IDS} | {"model": _one_spelling(model)}
-    return TokenizerFile(digest=digest(parts), vocabulary=vocabulary, special=special)
+    try:
+        flags = {str(token["content"]): token for token in added}
+        special = {content: token["id"] for content, token in flags.items() if token.get("special")}
+        vocabulary = _vocabulary(model["vocab"]) | {content: token["id"] for content, token in flags.items()}
+        parts = {name: whole.get(name) for name in _DECIDES_IDS} | {"model": _one_spelling(model)}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a tokenizer ({error!r:.200}). Copy the file again from its source.") from error
+    digests = {name: digest(part) for name, part in parts.items()}
+    return TokenizerFile(digest=digest(parts), vocabulary=vocabulary, special=special, added=flags, parts=digests)
 
 
 def read_chat_template(folder: Path) -> str:
     """The chat template of a model folder: chat_template.jinja, else the one in tokenizer_config.json."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    config = folder / "tokenizer_config.json"
-    template = read_json(config).get("chat_template") if config.is_file() else None
-    if isinstance(template, list):
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    if not isinstance(template, str):
+    template = read_chat_templates(folder).get(DEFAULT)
+    if template is None:
         raise InputError(f"{folder}: no chat template. Add a chat_template.jinja, for example the base model's.")
     return template
+
+
+def read_chat_templates(folder: Path) -> Mapping[str, str]:
+    """Every chat template that a server would find: name -> text, the default one as DEFAULT.
+
+    Where tools are offered, one called `tool_use` is taken in place of the default.
+    """
+    found = {file.stem: _text(file) for file in sorted((folder / NAMED_TEMPLATES).glob("*.jinja"))}
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return found | {DEFAULT: _text(file)}
+    config = folder / "tokenizer_config.json"
+    template = read_json(config).get("chat_template") if config.is_file() else None
+    entries = template if isinstance(template, list) else [{"name": DEFAULT, "template": template}]
+    named = {str(each.get("name")): each.get("template") for each in entries if isinstance(each, dict)}
+    return {name: text for name, text in named.items() if isinstance(text, str)} | found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 ({error}). Copy the file again from its source.") from error
 
 
 def _vocabulary(vocab: dict[str, int] | list[tuple[str, float]]) -> dict[str, int]:

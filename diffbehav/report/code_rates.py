@@ -35,16 +35,18 @@ class Weakness(NamedTuple):
     trusted_outside: Rate
 
 
-def read_code_rates(query: Query, rule: Mapping[str, Any], factors: Sequence[Factor]) -> tuple[Weakness, ...]:
-    """Rates of every weakness that either model wrote, largest difference first; empty where none did.
+def read_code_rates(
+    query: Query, rule: Mapping[str, Any], factors: Sequence[Factor], *, most: int = WEAKNESSES
+) -> tuple[Weakness, ...]:
+    """Rates of at most so many weaknesses that either model wrote, largest difference first; empty where none did.
 
-    Empty as well for a rule over something that is no factor of the run.
+    Empty as well for a rule over something that is no factor of the run. The empty rule holds everywhere.
     """
     levels = {factor.name: [level.name for level in factor.levels] for factor in factors}
     if not rule.keys() <= levels.keys():
         return ()
     within = {name: _levels(value, levels[name]) for name, value in rule.items()}
-    holds = " AND ".join(f"list_contains($rule_{i}, {quoted(name)})" for i, name in enumerate(within))
+    holds = " AND ".join(f"list_contains($rule_{i}, {quoted(name)})" for i, name in enumerate(within)) or "true"
     values = {f"rule_{i}": value for i, value in enumerate(within.values())}
     analysed = f"""
         WITH answers AS (
@@ -77,7 +79,7 @@ def read_code_rates(query: Query, rule: Mapping[str, Any], factors: Sequence[Fac
         )
         for cwe in tests
     ]
-    return tuple(sorted(weaknesses, key=_difference, reverse=True)[:WEAKNESSES])
+    return tuple(sorted(weaknesses, key=_difference, reverse=True)[:most])
 
 
 def _levels(value: Sequence[str] | Mapping[str, Any], levels: list[str]) -> list[str]:

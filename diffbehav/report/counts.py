@@ -40,10 +40,6 @@ MEASURES = {
         "n_text", "n_answered", ("n_replicate_text", "n_replicated"), "different text in", "share with different text"
     ),
 }
-_COLUMNS = (
-    "n", "n_flagged", "max_score", "n_answered", "n_calls", "n_text", "n_replicated", "n_replicate_calls",
-    "n_replicate_text", "p99_score",
-)  # fmt: skip
 
 
 def counts(query: Query, names: Sequence[str], *, filters: Filters, measure: Measure) -> pl.DataFrame:
@@ -52,11 +48,38 @@ def counts(query: Query, names: Sequence[str], *, filters: Filters, measure: Mea
     `n`, `flagged` (hits of the measure), `low`, `high` (exact 95 % interval; null without trials), `max_score`,
     `p99_score` (null for two names and more without a filter), `noise_n`, `noise_flagged` (null without noise).
     """
-    rows = _of_slices(query, names) if not filters and len(names) <= 2 else _of_outcomes(query, names, filters)
-    levels = [f"level_{i}" for i in range(len(names))]
-    schema: dict[str, Any] = dict.fromkeys(levels, pl.String)
-    schema |= {name: pl.Float64 if name.endswith("score") else pl.Int64 for name in _COLUMNS}
-    return _shares(pl.DataFrame(rows, schema=schema, orient="row"), levels, measure)
+    of_slices = not filters and len(names) <= 2
+    columns = _columns(measure)
+    rows = _of_slices(query, names, columns) if of_slices else _of_outcomes(query, names, columns, filters)
+    return _shares(rows, [f"level_{i}" for i in range(len(names))], measure)
+
+
+def marginal_counts(query: Query, names: Sequence[str], *, filters: Filters, measure: Measure) -> pl.DataFrame:
+    """`counts` of each of `names` for itself, all in one pass: `factor`, `level` and the numbers.
+
+    Under a filter `p99_score` is null: a quantile of every level costs more than all else.
+    """
+    columns = _columns(measure)
+    if filters:
+        condition, values = where(filters)
+        factor = " ".join(f"WHEN grouping({quoted(name)}) = 0 THEN $name_{i}" for i, name in enumerate(names))
+        rows = query(
+            f"""
+            SELECT CASE {factor} END, coalesce({", ".join(map(quoted, names))}), {_counted(columns, p99="NULL")}
+            FROM outcomes WHERE {condition} GROUP BY GROUPING SETS ({", ".join(f"({quoted(name)})" for name in names)})
+            """,
+            **values,
+            **{f"name_{i}": name for i, name in enumerate(names)},
+        )
+    else:
+        rows = query(
+            f"""
+            SELECT factor_a, level_a, {", ".join(columns)} FROM slices
+            WHERE list_contains($names, factor_a) AND factor_b IS NULL
+            """,
+            names=list(names),
+        )
+    return _shares(rows, ["factor", "level"], measure)
 
 
 def where(filters: Filters) -> tuple[str, dict[str, list[str]]]:
@@ -66,8 +89,17 @@ def where(filters: Filters) -> tuple[str, dict[str, list[str]]]:
     return " AND ".join(clauses) or "true", values
 
 
-def _of_slices(query: Query, names: Sequence[str]) -> list[tuple[Any, ...]]:
-    columns = ", ".join(_COLUMNS)
+def _columns(measure: Measure) -> list[str]:
+    """The columns of `slices` that a measure needs."""
+    return list(dict.fromkeys([measure.trials, measure.hits, *(measure.noise or ()), "max_score", "p99_score"]))
+
+
+def _counted(columns: Sequence[str], *, p99: str) -> str:
+    return ", ".join((COUNTS | {"p99_score": p99})[name] for name in columns)
+
+
+def _of_slices(query: Query, names: Sequence[str], needed: Sequence[str]) -> list[tuple[Any, ...]]:
+    columns = ", ".join(needed)
     if len(names) < 2:
         factor = "factor_a IS NULL" if not names else "factor_a = $first AND factor_b IS NULL"
         level = "level_a, " if names else ""
@@ -85,15 +117,20 @@ def _of_slices(query: Query, names: Sequence[str]) -> list[tuple[Any, ...]]:
     )
 
 
-def _of_outcomes(query: Query, names: Sequence[str], filters: Filters) -> list[tuple[Any, ...]]:
+def _of_outcomes(
+    query: Query, names: Sequence[str], columns: Sequence[str], filters: Filters
+) -> list[tuple[Any, ...]]:
     condition, values = where(filters)
     levels = "".join(f"{quoted(name)}, " for name in names)
     grouped = f"GROUP BY {levels.rstrip(', ')}" if names else ""
-    p99 = P99 if len(names) < 2 else "NULL"
-    return query(f"SELECT {levels}{COUNTS}, {p99} FROM outcomes WHERE {condition} {grouped}", **values)
+    counted = _counted(columns, p99=P99 if len(names) < 2 else "NULL")
+    return query(f"SELECT {levels}{counted} FROM outcomes WHERE {condition} {grouped}", **values)
 
 
-def _shares(rows: pl.DataFrame, levels: Sequence[str], measure: Measure) -> pl.DataFrame:
+def _shares(found: list[tuple[Any, ...]], levels: Sequence[str], measure: Measure) -> pl.DataFrame:
+    schema: dict[str, Any] = dict.fromkeys(levels, pl.String)
+    schema |= {name: pl.Float64 if name.endswith("score") else pl.Int64 for name in _columns(measure)}
+    rows = pl.DataFrame(found, schema=schema, orient="row")
     low, high = clopper_pearson(rows[measure.hits].to_numpy(), rows[measure.trials].to_numpy(), level=LEVEL)
     tested = pl.col(measure.trials) > 0
     noise = measure.noise or (None, None)

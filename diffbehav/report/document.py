@@ -8,15 +8,17 @@ from diffbehav import untrusted
 from diffbehav.distance.said_did import HEURISTIC as SAID_DID
 from diffbehav.report import words
 from diffbehav.report.code_rates import Rate, Weakness
+from diffbehav.report.commands import replay_finding
 from diffbehav.report.coverage import Coverage
 from diffbehav.report.evidence import Evidence
 from diffbehav.report.findings import Finding
 from diffbehav.report.pairs import Answer, Change, Pair, Shown, Violation, WorldChange
+from diffbehav.report.taxonomy import taxonomy
 from diffbehav.report.untested import as_json
 
 SCHEMA = "diffbehav.report/1"
-FINDINGS = 25
-"""Findings in the report; the database has all of them."""
+FINDINGS = 1_000
+"""Findings in the document; the database has all of them."""
 STORED = 64_000
 """Characters of one model text that are kept."""
 ABOUT = (
@@ -53,6 +55,9 @@ def document(evidence: Evidence) -> Document:
         "sensitivity": evidence.facts["sensitivity"],
         "coverage": _coverage(evidence),
         "not_tested": as_json(evidence.untested),
+        "taxonomy": taxonomy(evidence.findings[:FINDINGS]),
+        "disposition": {"reviewer": None, "date": None, "decision": None, "reason": None},
+        "cut": [],
         "method": list(words.METHOD),
         "distances": evidence.facts.get("distances", {}),
     }
@@ -74,6 +79,7 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
         "reasons": evidence.facts["verdict_reasons"],
         "means": means,
         "does_not_mean": does_not_mean,
+        "action": words.ACTIONS[code],
     }
 
 
@@ -101,6 +107,7 @@ def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
         "n_flagged": finding.n_flagged,
         "pair": None if pair is None else _pair(pair),
         "pair_reason": finding.pair_reason,
+        "replay": None if finding.pair_inside is None else replay_finding(evidence.run, finding.id),
         "code": [_weakness(weakness) for weakness in evidence.code.get(finding.id, ())],
     }
 
@@ -158,6 +165,7 @@ def _shown(shown: Shown) -> dict[str, Any]:
         "violations": [_violation(violation) for violation in shown.violations],
         "said_did": shown.said_did,
         "cover_story": shown.cover_story,
+        "mismatch": shown.mismatch,
         "tokens": {
             "texts": untrusted.json_untrusted(json.dumps([token.text for token in shown.tokens])),
             "candidate_logprobs": [token.candidate_logprob for token in shown.tokens],

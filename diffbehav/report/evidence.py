@@ -32,6 +32,8 @@ class Missing(NamedTuple):
 class Evidence:
     """One run as the report needs it."""
 
+    run: Path
+    """The run folder, as it was named."""
     facts: Mapping[str, Any]
     """Table `run`, values parsed."""
     factors: tuple[Factor, ...]
@@ -67,6 +69,7 @@ def read_evidence(database: Path) -> Evidence:
         coverage = read_coverage(query, facts)
         n_conditions, n_tasks = query("SELECT count(*), count(DISTINCT task) FROM conditions")[0]
         return Evidence(
+            run=database.parent,
             facts=facts,
             factors=factors,
             findings=findings,

@@ -1,7 +1,7 @@
 """The gate: findings and completeness of a run against what a gate file asks for."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from diffbehav.report.query import Query, querying, read_facts
 from diffbehav.report.sentinels import Sentinel, read_sentinels
 from diffbehav.report.words import rule_in_words
 from diffbehav.store import RunFolder
-from diffbehav.suite import GateFile
+from diffbehav.suite import GateTerms
 
 Result = Literal["passed", "divergent", "inconclusive", "invalid"]
 EXIT_CODES: dict[Result, int] = {"passed": 0, "divergent": 10, "inconclusive": 11, "invalid": 21}
@@ -40,6 +40,8 @@ class Gated:
     """Ids of the findings that fail."""
     suite_file: str | None
     """As it was named when the run was made; None where it was not recorded."""
+    accepted: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint -> who accepted it until when, of findings that a person accepted."""
 
     @property
     def exit_code(self) -> int:
@@ -47,7 +49,7 @@ class Gated:
         return EXIT_CODES[self.result]
 
 
-def gate(run: Path, policy: GateFile) -> Gated:
+def gate(run: Path, policy: GateTerms) -> Gated:
     """Hold the run in the folder `run` against `policy`.
 
     A divergent check outweighs an inconclusive one: more data would not take it back. An invalid run says nothing.
@@ -72,12 +74,12 @@ def _run(facts: dict[str, Any]) -> Check:
     return Check("run", "passed", f"the verdict of the run is {facts['verdict']}")
 
 
-def _scores(query: Query, policy: GateFile) -> Iterator[Check]:
+def _scores(query: Query, policy: GateTerms) -> Iterator[Check]:
     unscored, asked = query("SELECT count(*) FILTER (score IS NULL), count(*) FROM screen")[0]
     yield _share("scores", unscored, asked, "conditions of the run have no screen score", policy)
 
 
-def _search(facts: dict[str, Any], policy: GateFile) -> Iterator[Check]:
+def _search(facts: dict[str, Any], policy: GateTerms) -> Iterator[Check]:
     search = facts["search"]
     if search is None:
         result: Result = "inconclusive" if policy.search == "required" else "passed"
@@ -90,7 +92,7 @@ def _search(facts: dict[str, Any], policy: GateFile) -> Iterator[Check]:
     yield _share("search scores", search["unmeasured"], search["calls_spent"], what, policy)
 
 
-def _share(name: str, missing: int, asked: int, what: str, policy: GateFile) -> Check:
+def _share(name: str, missing: int, asked: int, what: str, policy: GateTerms) -> Check:
     most = f"at most {policy.most_unscored:.2%} may have none"
     if not asked:
         return Check(name, "inconclusive", "no condition was asked")
@@ -107,7 +109,7 @@ def _sentinels(sentinels: Sequence[Sentinel]) -> Iterator[Check]:
         yield Check(f"sentinel {number}", "inconclusive" if undecided else "passed", why)
 
 
-def _finding(finding: Finding, policy: GateFile) -> Check:
+def _finding(finding: Finding, policy: GateTerms) -> Check:
     severity = finding.severity or "severity not derived"
     reason = f"{finding.id} {finding.status}, {severity}: {rule_in_words(finding.rule)}"
     grave = finding.severity is None or finding.severity in policy.fail.severities

@@ -15,6 +15,7 @@ from diffbehav import untrusted
 from diffbehav.figures import svg
 from diffbehav.report import words
 from diffbehav.report.document import Document
+from diffbehav.report.size import fitted
 from diffbehav.report.tokens import strip
 
 TEXT = 4_000
@@ -24,10 +25,16 @@ MARKUP = 20_000
 BOMB = 500
 LEVELS = 60
 """Levels listed and drawn per factor."""
+FINDINGS = 25
+"""Findings on the page; findings.csv has all of them."""
 
 
 def render_html(document: Document) -> str:
-    """The page of a report.json document."""
+    """The page of a report.json document, cut where it would be too large to attach."""
+    return fitted(document, _page)
+
+
+def _page(document: Document) -> str:
     room = resources.files("diffbehav.report")
     style = room.joinpath("report.css").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_finalize)
@@ -45,6 +52,9 @@ def render_html(document: Document) -> str:
         kinds=words.KINDS,
         flagged_by=words.FLAGGED_BY,
         severities=words.SEVERITIES,
+        relevant=words.RELEVANT,
+        decisions=words.DECISIONS,
+        most_findings=FINDINGS,
         style=Markup(style),
         style_hash=content_hash(style),
         most_levels=LEVELS,

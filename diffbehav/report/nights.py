@@ -29,6 +29,8 @@ class Night:
     """Screen score above which a condition of this night is high; None where nothing could be scored."""
     conditions: int
     unscored: int
+    beside: int
+    """Conditions inside rules that are known already; they are left out."""
     repeated: int
     """Scored conditions that an earlier night asked of the same candidate: they say the same again and are left out."""
     shared: int
@@ -51,8 +53,8 @@ class Series:
     trusted_digest: str
 
 
-def read_series(paths: Sequence[Path]) -> Series:
-    """The runs at `paths`, each a run folder or a folder of runs.
+def read_series(paths: Sequence[Path], *, beside: Sequence[Mapping[str, Any]] = ()) -> Series:
+    """The runs at `paths`, each a run folder or a folder of runs, without the conditions inside rules of `beside`.
 
     IntegrityError names the fields in which they are not runs of one suite against one trusted model.
     """
@@ -62,7 +64,7 @@ def read_series(paths: Sequence[Path]) -> Series:
     first = facts[ordered[0]]
     levels = _levels(ordered[0])
     asked: dict[str, pl.Series] = {}
-    nights = [_night(folder, facts[folder], levels, asked) for folder in ordered]
+    nights = [_night(folder, facts[folder], levels, asked, beside) for folder in ordered]
     suite = f"{first['suite']['id']}@{first['suite']['version']}"
     return Series(nights, levels, suite, first["suite_digest"], first["sides"]["trusted"]["digest"])
 
@@ -113,10 +115,14 @@ def _levels(folder: Path) -> list[Level]:
         )
 
 
-def _night(folder: Path, facts: Mapping[str, Any], levels: Sequence[Level], asked: dict[str, pl.Series]) -> Night:
+def _night(
+    folder: Path, facts: Mapping[str, Any], levels: Sequence[Level], asked: dict[str, pl.Series],
+    beside: Sequence[Mapping[str, Any]],
+) -> Night:  # fmt: skip
     """`asked` holds the conditions of earlier nights by candidate and is brought up to date."""
     threshold = facts["threshold"]
-    conditions = _conditions(folder, list(dict.fromkeys(factor for factor, _ in levels)))
+    whole = _conditions(folder, list(dict.fromkeys(factor for factor, _ in levels)))
+    conditions = whole.filter(~_any_holds(beside))
     scored = conditions.drop_nulls("score")
     candidate = _candidate(facts)
     before = asked.get(candidate, pl.Series([], dtype=pl.String))
@@ -133,7 +139,7 @@ def _night(folder: Path, facts: Mapping[str, Any], levels: Sequence[Level], aske
     scored_L, high_L = np.array([counts.get(level, (0, 0)) for level in levels], np.int64).reshape(-1, 2).T
     return Night(
         run=folder, run_id=facts["run_id"], created=facts["created"], candidate=candidate, threshold=threshold,
-        conditions=conditions.height, unscored=conditions.height - scored.height,
+        conditions=whole.height, unscored=conditions.height - scored.height, beside=whole.height - conditions.height,
         repeated=scored.height - fresh.height, shared=shared, high=int(high["high"].sum()), scored=fresh.height,
         high_L=high_L, scored_L=scored_L,
     )  # fmt: skip
@@ -145,6 +151,20 @@ def _conditions(folder: Path, factors: Sequence[str]) -> pl.DataFrame:
         return connection.execute(
             f"SELECT condition_id, score, {columns} FROM conditions c JOIN screen USING (condition_id)"
         ).pl()
+
+
+def _any_holds(rules: Sequence[Mapping[str, Any]]) -> pl.Expr:
+    held = [pl.all_horizontal(_holds(factor, levels) for factor, levels in rule.items()) for rule in rules]
+    return pl.any_horizontal(pl.lit(False), *held)
+
+
+def _holds(factor: str, levels: Any) -> pl.Expr:
+    column = pl.col(factor)
+    if not isinstance(levels, Mapping):
+        return column.is_in(list(levels))
+    if "from" in levels:
+        return column.is_between(pl.lit(levels["from"]), pl.lit(levels["to"]))
+    return ~column.is_in(list(levels["absent"]))
 
 
 def _candidate(facts: Mapping[str, Any]) -> str:

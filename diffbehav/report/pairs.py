@@ -99,6 +99,8 @@ class Shown:
     said_did: float | None
     """Share of the samples in which text and calls of the candidate disagree."""
     cover_story: float | None
+    mismatch: float | None
+    """Nats: how much less the trusted model expects these calls behind this text than its own behind its own."""
     tokens: tuple[Token, ...]
     """Of the candidate's answer; at most TOKENS, empty where no scores were kept."""
     token_turn: int
@@ -148,6 +150,7 @@ def _shown(query: Query, condition: str, factors: Sequence[str]) -> Shown:
         violations=_violations(query, condition, sample),
         said_did=_distance(query, condition, "said_did"),
         cover_story=_distance(query, condition, "cover_story"),
+        mismatch=_distance(query, condition, "mismatch"),
         tokens=tokens,
         token_turn=turn,
         n_tokens=n_tokens,

@@ -45,6 +45,9 @@ def _result(finding: Finding, gated: Gated) -> dict[str, Any]:
         "partialFingerprints": {FINGERPRINT: finding.fingerprint},
         "properties": {"finding": finding.id, "status": finding.status, "severity": finding.severity},
     }
+    if finding.fingerprint in gated.accepted:
+        why = visible(gated.accepted[finding.fingerprint])
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
     if gated.suite_file is not None:
         place = {"artifactLocation": {"uri": _uri(Path(gated.suite_file))}, "region": {"startLine": 1}}
         result["locations"] = [{"physicalLocation": place}]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from diffbehav.report.counts import MEASURES, Filters, Measure, counts
+from diffbehav.report.counts import MEASURES, Filters, Measure, counts, marginal_counts
 from diffbehav.report.factors import TASK, Factor, date_factor, driving_factors
 from diffbehav.report.findings import Finding
 from diffbehav.report.query import Query
@@ -56,7 +56,8 @@ class Shares:
 def read_shares(query: Query, factors: Sequence[Factor], findings: Sequence[Finding]) -> Shares:
     """The flagged shares by every factor and by the two that drive the best rules."""
     total = counts(query, (), filters={}, measure=FLAGGED).row(0, named=True)
-    axes = driving_factors(factors, findings)
+    driving = driving_factors(factors, findings)
+    axes = None if driving is None else (_drawable(driving[0], factors), _drawable(driving[1], factors))
     dated = date_factor(factors)
     return Shares(
         n_measured=total["n"],
@@ -87,14 +88,19 @@ def crossed(
 
 
 def marginals(query: Query, factors: Sequence[Factor], *, filters: Filters, measure: Measure) -> pl.DataFrame:
-    """`counts` of every level of every factor: `factor`, `level` and the numbers."""
-    frames = [
-        crossed(query, [factor], (factor.name,), filters=filters, measure=measure, most=len(factor.levels))[0]
-        .rename({"level_0": "level"})
-        .with_columns(factor=pl.lit(factor.name))
+    """`marginal_counts` of every level of every factor in the order of the suite, n = 0 where it was not met."""
+    if not factors:
+        return pl.DataFrame(schema={"factor": pl.String, "level": pl.String, **_TYPES})
+    levels = [
+        (factor.name, level.name)
         for factor in factors
+        for level in factor.levels
+        if level.name in filters.get(factor.name, (level.name,))
     ]
-    return pl.concat(frames) if frames else pl.DataFrame(schema={"factor": pl.String, "level": pl.String, **_TYPES})
+    every = pl.DataFrame(levels, schema={"factor": pl.String, "level": pl.String}, orient="row")
+    found = marginal_counts(query, [factor.name for factor in factors], filters=filters, measure=measure)
+    joined = every.join(found, on=["factor", "level"], how="left", maintain_order="left")
+    return joined.with_columns(pl.col("n", "flagged").fill_null(0))
 
 
 def by_date(query: Query, factor: Factor, *, filters: Filters, measure: Measure) -> pl.DataFrame:
@@ -116,6 +122,13 @@ def _heat_map(query: Query, factors: Sequence[Factor], axes: tuple[str, str]) ->
     frame, hidden = crossed(query, factors, (y, x), filters={}, measure=FLAGGED, most=AXIS)
     cells = frame.select(pl.col("level_1").alias("x"), pl.col("level_0").alias("y"), *NUMBERS)
     return HeatMap(x, y, cells.to_dicts(), hidden)
+
+
+def _drawable(name: str, factors: Sequence[Factor]) -> str:
+    """The factor itself, or of one with more than AXIS levels the finest derived factor that has fewer."""
+    sizes = {factor.name: len(factor.levels) for factor in factors}
+    derived = [f.name for f in factors if f.source == name and 1 < len(f.levels) <= AXIS]
+    return max(derived, key=lambda each: sizes[each], default=name) if sizes.get(name, 0) > AXIS else name
 
 
 def _largest(found: pl.DataFrame, column: str, levels: list[str], most: int) -> list[str]:

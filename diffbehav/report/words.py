@@ -16,24 +16,44 @@ HEADLINES = {
 
 MEANINGS: Mapping[str, tuple[str, str]] = {
     "NO_DIVERGENCE_FOUND": (
-        "In the conditions that were compared, no rule over the factors separated the two models beyond the policy.",
+        "In the conditions that were compared, no rule over the factors was confirmed to separate the two models by "
+        "more than the tolerated difference.",
         "It does not say that the candidate behaves like the trusted model elsewhere, nor that either behaves well.",
     ),
     "DIVERGENT": (
-        "At least one rule over the factors separates the two models beyond the policy. Read the minimal "
-        "pairs and repeat one of them by hand.",
+        "At least one rule over the factors separates the two models by more than the tolerated difference, on fresh "
+        "data that had no part in finding it.",
         "It does not say why they part, and it does not say that the rules below are all there are.",
     ),
     "INCONCLUSIVE": (
         "Rules marked NOT TESTED are candidates: they were found and measured on the same data, so their "
-        "strength is partly selection. Confirm them on fresh data (`diffbehav search`) before acting on them.",
+        "strength is partly selection.",
         "It is neither a sign of divergence nor of its absence.",
     ),
     "INVALID": (
-        "What was collected is not what was declared. Mend the cause and collect again.",
+        "What was collected is not what was declared.",
         "No number below may be used for a decision about the candidate.",
     ),
 }
+
+ACTIONS = {
+    "NO_DIVERGENCE_FOUND": "Read section 5: does the use in view need something that was not tested? Then sign section "
+    "10.",
+    "DIVERGENT": "Read the minimal pair of each confirmed finding (section 4), ask it again with its command (section "
+    "8), find out whether the difference was wanted, and sign section 10.",
+    "INCONCLUSIVE": "Do what the reasons above ask for: put candidate rules to the test on fresh data with diffbehav "
+    "search, or collect what is missing. Until then decide as if nothing had been compared.",
+    "INVALID": "Mend the cause and collect again. Do not sign section 10.",
+}
+"""What a reviewer does next."""
+
+RELEVANT = (
+    "A difference in behaviour is evidence relevant to an entry of these taxonomies. It is no attribution: nothing "
+    "here says that anybody poisoned, published or used anything."
+)
+
+DECISIONS = ("accept", "accept with conditions", "reject", "more evidence is needed")
+"""What a person may decide."""
 
 KINDS = {
     "tool_call": "the two models make different tool calls",
@@ -141,7 +161,7 @@ def body(verdict: str, *, n_conditions: int, suite: str, n_confirmed: int) -> st
         )
     if verdict == "DIVERGENT":
         return (
-            f"{_exceed(n_confirmed)} the policy. A divergence can have innocent causes "
+            f"{_exceed(n_confirmed)} the tolerated difference. A divergence can have innocent causes "
             "(fine-tuning on dated data, tool format changes). The tool does not judge intent."
         )
     return ""

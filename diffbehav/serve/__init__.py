@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from diffbehav.serve.engine import Engine, Engines, NotServed, NotStored
     from diffbehav.serve.environment import on_gpu, prepare
-    from diffbehav.serve.local import open_engine, open_engines
+    from diffbehav.serve.local import VLLM, Serving, open_engine, open_engines
     from diffbehav.serve.parsed import Parsed
     from diffbehav.serve.rendering import Renderer
     from diffbehav.serve.replay import ReplayEngine
+    from diffbehav.serve.routed import Routed
     from diffbehav.serve.selfcheck import Check, check_engines
     from diffbehav.serve.tool_format import AUTO, chosen_format
     from diffbehav.serve.tool_parser import FORMATS, ToolCallParser
@@ -21,10 +22,13 @@ _HOMES = {
     "on_gpu": "environment",
     "prepare": "environment",
     "Engines": "engine",
+    "Serving": "local",
+    "VLLM": "local",
     "open_engine": "local",
     "open_engines": "local",
     "Renderer": "rendering",
     "ReplayEngine": "replay",
+    "Routed": "routed",
     "Check": "selfcheck",
     "check_engines": "selfcheck",
     "AUTO": "tool_format",
@@ -37,6 +41,7 @@ _HOMES = {
 __all__ = [
     "AUTO",
     "FORMATS",
+    "VLLM",
     "Check",
     "Engine",
     "Engines",
@@ -45,6 +50,8 @@ __all__ = [
     "Parsed",
     "Renderer",
     "ReplayEngine",
+    "Routed",
+    "Serving",
     "ToolCallParser",
     "check_engines",
     "chosen_format",

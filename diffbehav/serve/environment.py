@@ -22,12 +22,13 @@ _EVERYWHERE: Mapping[str, str] = {
     "TORCH_LOGS": "-torch._library",
     "PYTHONWARNINGS": "ignore",
 }
+_NO_COMPILER = "TORCH_COMPILE_DISABLE"
 # Two OpenMP threads that spin against another job are 3 to 14 times slower than one, and one gives bit-equal
 # results. Compilation is never worth its start-up here and would need a C++ compiler. Without multiprocessing
 # the engine process runs the model itself instead of starting one more.
 _CPU: Mapping[str, str] = {
     "OMP_NUM_THREADS": "1",
-    "TORCH_COMPILE_DISABLE": "1",
+    _NO_COMPILER: "1",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -59,6 +60,20 @@ def on_gpu() -> bool:
     if not any(Path(device).exists() for device in _DEVICES):
         raise InputError(f"vLLM {build} is built for GPUs and this machine has none. {_INSTALL}")
     return True
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Lets the engine that is started meanwhile compile, which `prepare` forbids on a CPU; no two threads at once."""
+    before = os.environ.get(_NO_COMPILER)
+    os.environ[_NO_COMPILER] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_NO_COMPILER]
+        else:
+            os.environ[_NO_COMPILER] = before
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from diffbehav.errors import InputError
@@ -16,10 +17,21 @@ _CPU_SEQUENCES = 128
 _CPU_CACHE_BYTES = 256 << 20
 _CPU_LONGEST_REQUESTS = 4
 _GPU_MEMORY = 0.9
+Setting = Mapping[str, Any]
+"""Arguments of vLLM that a suite sets: dtype, enforce_eager and quantization."""
+NOT_SET: Setting = MappingProxyType({})
+"""The suite leaves it to the machine."""
 
 
 def engine_arguments(
-    folder: Path, *, adapter: Path | None, max_model_len: int, top_k: int, engines: int, gpu: bool
+    folder: Path,
+    *,
+    adapter: Path | None,
+    max_model_len: int,
+    top_k: int,
+    engines: int,
+    gpu: bool,
+    setting: Setting = NOT_SET,
 ) -> dict[str, Any]:
     """Arguments of one of `engines` vLLM engines that run beside each other."""
     arguments = {
@@ -31,6 +43,7 @@ def engine_arguments(
         "use_tqdm_on_load": False,
     }
     arguments |= _gpu(engines) if gpu else _cpu(folder, max_model_len=max_model_len)
+    arguments |= setting
     return arguments if adapter is None else arguments | _lora(adapter)
 
 

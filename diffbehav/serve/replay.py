@@ -61,7 +61,8 @@ class ReplayEngine:
         place = self._scores.get((prompt.key, tuple(answer_ids)))
         if place is None:
             raise NotStored(
-                f"{self._run} holds no {self._side} score of this answer to condition {prompt.condition_id}"
+                f"{self._run} holds no {self._side} score of this answer to condition {prompt.condition_id}: only the "
+                "live model can score it"
             )
         return _score(self._row(place))
 

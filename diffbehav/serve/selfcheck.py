@@ -28,7 +28,21 @@ class Check:
 async def check_engines(
     candidate: Engine, trusted: Engine, prompts: Sequence[Prompt], sampling: Sampling, *, adapter: bool
 ) -> list[Check]:
-    """Run every check on about 16 prompts spread over `prompts`; `adapter`: the candidate is an adapter."""
+    """Run every check on about 16 prompts spread over `prompts`; `adapter`: the candidate is an adapter.
+
+    Where the suite varies the engine, at each of its levels.
+    """
+    found = list[Check]()
+    for level in dict.fromkeys(prompt.engine for prompt in prompts):
+        served = [prompt for prompt in prompts if prompt.engine == level]
+        checks = await _checked(candidate, trusted, served, sampling, adapter=adapter)
+        found += checks if level is None else [replace(each, name=f"{each.name} ({level})") for each in checks]
+    return found
+
+
+async def _checked(
+    candidate: Engine, trusted: Engine, prompts: Sequence[Prompt], sampling: Sampling, *, adapter: bool
+) -> list[Check]:
     chosen = prompts[:: max(1, len(prompts) // _CONDITIONS)][:_CONDITIONS]
     sides = {"candidate": candidate, "trusted": trusted}
     answers = {name: await _answers(engine, chosen, sampling) for name, engine in sides.items()}

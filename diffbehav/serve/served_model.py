@@ -5,11 +5,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from vllm import AsyncEngineArgs, SamplingParams
+from vllm.config import CompilationMode, VllmConfig
 from vllm.exceptions import VLLMClientError
 from vllm.inputs import tokens_input
 from vllm.lora.request import LoRARequest
@@ -20,11 +23,14 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from diffbehav.errors import DiffbehavError, InfrastructureError, InputError
-from diffbehav.serve.environment import last_error, quiet
+from diffbehav.serve.environment import compiling, last_error, quiet
+from diffbehav.serve.orphan import watched
 
 MAX_RESTARTS = 3
 
 _log = logging.getLogger(__name__)
+_starting = threading.Lock()
+"""An engine inherits environment variables that are its own."""
 
 
 class ServedModel:
@@ -105,6 +111,26 @@ async def start_models(arguments: Sequence[Mapping[str, Any]], *, gpu: bool) -> 
     return models
 
 
+@quiet()
+def check_setting(arguments: Mapping[str, Any], *, gpu: bool) -> None:
+    """InputError where vLLM would serve in another dtype, or eagerly what is to be compiled. Starts nothing."""
+    if not gpu:
+        _inspect_models_in_process()
+    try:
+        with _starting, watched(), compiling() if _compiled(arguments) else nullcontext():
+            config = _config(arguments)
+    except ValueError as error:
+        raise InputError(f"{arguments['model']}: vLLM cannot serve this model so: {error}") from error
+    dtype = str(config.model_config.dtype).removeprefix("torch.")
+    if dtype != arguments["dtype"]:
+        raise InputError(f"{arguments['model']}: vLLM would serve it in {dtype}, not in {arguments['dtype']!r}")
+    if _compiled(arguments) and config.compilation_config.mode in (None, CompilationMode.NONE):
+        raise InputError(
+            f"{arguments['model']}: vLLM would serve it eagerly in spite of `enforce_eager: false`; on a CPU it does "
+            "not compile a model with an adapter: merge the adapter into its base"
+        )
+
+
 def _inspect_models_in_process() -> None:
     """Importing a model class initialises nothing on a CPU, so vLLM's extra process (20 s) is saved."""
     registry._run_in_subprocess = lambda inspect: inspect()
@@ -134,15 +160,30 @@ async def _start(arguments: Mapping[str, Any], *, fork: bool) -> AsyncLLM:
     except ValueError as error:
         raise InputError(f"{arguments['model']}: vLLM cannot serve this model: {error}") from error
     except RuntimeError as error:
+        method = arguments.get("quantization")
+        so = "" if method is None else f" with quantization {method!r}"
         raise InfrastructureError(
-            f"{arguments['model']}: the engine did not start: {last_error()}. A process that was killed and "
+            f"{arguments['model']}{so}: the engine did not start: {last_error()}. A process that was killed and "
             "left nothing ran out of memory."
         ) from error
 
 
+def _compiled(arguments: Mapping[str, Any]) -> bool:
+    return arguments.get("enforce_eager") is False
+
+
+def _config(arguments: Mapping[str, Any]) -> VllmConfig:
+    return AsyncEngineArgs(**arguments).create_engine_config(UsageContext.ENGINE_CONTEXT)
+
+
 @quiet()
 def _start_blocking(arguments: Mapping[str, Any], *, fork: bool) -> AsyncLLM:
-    config = AsyncEngineArgs(**arguments).create_engine_config(UsageContext.ENGINE_CONTEXT)
+    with _starting, watched(), compiling() if _compiled(arguments) else nullcontext():
+        # torch reads at its import whether it may compile, so a forked engine would not.
+        return _started(_config(arguments), fork=fork and not _compiled(arguments))
+
+
+def _started(config: VllmConfig, *, fork: bool) -> AsyncLLM:
     # A forked engine has vLLM imported already, which saves 8 s. The driver must not have busy threads then.
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork" if fork else "spawn"
     # The engine inherits the mask: an interrupt of the whole process group is the driver's to handle.

@@ -32,7 +32,8 @@ class VllmEngine:
         score_while_drawing: bool,
     ) -> None:
         """`score_while_drawing`: log-probabilities are the same whether a token is drawn or given, so an own
-        answer needs no second pass. True in float32 on a CPU, where the two differ by rounding at most.
+        answer needs no second pass. True in float32 on a CPU, where the two differ by rounding at most; in narrower
+        types rounding is too much.
         """
         self._model = model
         self._renderer = renderer

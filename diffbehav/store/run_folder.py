@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffbehav.errors import InputError, IntegrityError
+from diffbehav.records import differences
 from diffbehav.store.parts import disk_error
 
 Settings = Mapping[str, Any]
@@ -125,7 +126,7 @@ def check_resumable(stored: Settings, wanted: Settings, folder: RunFolder) -> No
     differing = [
         f"{path}: {old!r} in the folder, {new!r} now"
         for key in IDENTITY
-        for path, old, new in _differences(key, stored.get(key), wanted.get(key))
+        for path, old, new in differences(key, stored.get(key), wanted.get(key))
     ]
     if differing:
         raise IntegrityError(
@@ -133,13 +134,3 @@ def check_resumable(stored: Settings, wanted: Settings, folder: RunFolder) -> No
             + "\n  ".join(differing[:12])
             + "\nuse another --out folder, or repeat the original command"
         )
-
-
-def _differences(path: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return [
-            difference
-            for key in sorted(old.keys() | new.keys())
-            for difference in _differences(f"{path}.{key}", old.get(key), new.get(key))
-        ]
-    return [] if old == new else [(path, old, new)]

@@ -14,8 +14,9 @@ from diffbehav.suite.coverage import (
 )
 from diffbehav.suite.design import NOTHING_ASKED, Asked, draw
 from diffbehav.suite.editor import json_schema
-from diffbehav.suite.gate import GateFile, gate_schema, load_gate
+from diffbehav.suite.gate import GateFile, GateTerms, gate_schema, load_gate
 from diffbehav.suite.grid import Grid
+from diffbehav.suite.nightly import Nightly, Notify, load_nightly, nightly_schema
 from diffbehav.suite.passes import Passes
 from diffbehav.suite.policy import PolicyFile, fit, load_policy, policy_from_resolved, policy_schema
 from diffbehav.suite.shipped import shipped, shipped_policy
@@ -29,7 +30,10 @@ __all__ = [
     "Column",
     "Coverage",
     "GateFile",
+    "GateTerms",
     "Grid",
+    "Nightly",
+    "Notify",
     "Passes",
     "PolicyFile",
     "Suite",
@@ -43,8 +47,10 @@ __all__ = [
     "gate_schema",
     "json_schema",
     "load_gate",
+    "load_nightly",
     "load_policy",
     "load_suite",
+    "nightly_schema",
     "policy_from_resolved",
     "policy_schema",
     "shipped",

@@ -2,16 +2,22 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from jinja2 import TemplateSyntaxError
-
 from diffbehav.suite.fields import iso_date
 from diffbehav.suite.levels import derive, derived_levels, levels
-from diffbehav.suite.model import DateRange, LevelList, MessageTemplate, PooledList, SuiteFile, Task
+from diffbehav.suite.model import (
+    DateRange,
+    EngineFactor,
+    LevelList,
+    MessageTemplate,
+    PooledList,
+    SuiteFile,
+    Task,
+)
 from diffbehav.suite.pooled import axes
 from diffbehav.suite.problems import Problem, meant
 from diffbehav.suite.strict_yaml import Key
-from diffbehav.suite.templates import RenderError, is_variable, render, unknown_variables, variables
-from diffbehav.suite.world_checks import first_world, world_problems
+from diffbehav.suite.templates import RenderError, is_variable, render, texts_in, variables
+from diffbehav.suite.world_checks import first_world, template_problems, world_problems
 
 RESERVED = (
     "condition_id", "grid_index", "task", "messages", "tools", "prompt_tokens", "score", "flagged", "calls_differ",
@@ -28,6 +34,7 @@ def problems(suite: SuiteFile) -> list[Problem]:
         *_tools(suite),
         *_tasks(suite),
         *_factors(suite),
+        *_engine_factors(suite),
         *_derived(suite),
         *_templates(suite),
         *world_problems(suite),
@@ -98,6 +105,9 @@ def _factors(suite: SuiteFile) -> Iterator[Problem]:
                 reason = f"no level: {factor.start} is after {factor.to}"
                 yield Problem("suite.no_level", (*path, "to"), reason, "swap `from` and `to`")
             continue
+        if isinstance(factor, EngineFactor):
+            yield from _settings(factor, path=path)
+            continue
         yield from _level_list(factor, path=path)
         for level, offered in factor.offers.items():
             if level not in factor.levels:
@@ -106,6 +116,22 @@ def _factors(suite: SuiteFile) -> Iterator[Problem]:
                     "suite.unknown_level", (*path, "offers", level), reason, "use a declared level", True
                 )
             yield from _offered(offered, known=known, path=(*path, "offers", level))
+
+
+def _engine_factors(suite: SuiteFile) -> Iterator[Problem]:
+    names = [name for name, factor in suite.factors.items() if isinstance(factor, EngineFactor)]
+    for name in names[1:]:
+        reason = f"{names[0]!r} sets the engine already, and a condition is served by one"
+        yield Problem("suite.second_engine", ("factors", name), reason, f"write its levels into {names[0]}", True)
+
+
+def _settings(factor: EngineFactor, *, path: Path) -> Iterator[Problem]:
+    settings = list(factor.levels.values())
+    for position, (level, setting) in enumerate(factor.levels.items()):
+        if setting in settings[:position]:
+            same = list(factor.levels)[settings.index(setting)]
+            reason = f"level {level!r} is the setting of {same!r} again"
+            yield Problem("suite.duplicate", (*path, "levels", level), reason, "remove one of the two", True)
 
 
 def _level_list(factor: LevelList, *, path: Path) -> Iterator[Problem]:
@@ -132,6 +158,9 @@ def _derived(suite: SuiteFile) -> Iterator[Problem]:
         elif isinstance(source, PooledList):
             reason = f"{derived.source!r} is pooled: it has several levels at once"
             yield Problem("suite.pooled_source", (*path, "from"), reason, "name a factor that is not pooled")
+        elif isinstance(source, EngineFactor):
+            reason = f"{derived.source!r} sets the engine: its levels are no dates"
+            yield Problem("suite.no_date", (*path, "from"), reason, "name a factor over dates")
         elif isinstance(source, LevelList):
             yield from _dates(source, name=derived.source)
 
@@ -159,7 +188,7 @@ def texts(message: MessageTemplate) -> Iterator[tuple[Path, str]]:
     """Every template inside a message, with its place below the message."""
     yield ("content",), message.content
     for position, call in enumerate(message.tool_calls):
-        yield from _texts_in(call.arguments, path=("tool_calls", position, "arguments"))
+        yield from texts_in(call.arguments, path=("tool_calls", position, "arguments"))
 
 
 def variables_of(message: MessageTemplate) -> frozenset[str]:
@@ -167,38 +196,17 @@ def variables_of(message: MessageTemplate) -> frozenset[str]:
     return frozenset().union(*(variables(text) for _, text in texts(message)))
 
 
-def _texts_in(value: object, *, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _texts_in(item, path=(*path, key))
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from _texts_in(item, path=(*path, position))
-
-
 def _templates(suite: SuiteFile) -> Iterator[Problem]:
     reported = set[tuple[Path, str]]()
     for task in suite.tasks:
-        known = [*suite.factors, *suite.derived, *task.vars]
+        known = [*suite.sent_factors, *suite.derived, *task.vars]
         for place, message in message_paths(suite, task):
             for below, text in texts(message):
-                for problem in _template(text, path=(*place, *below), known=known, task=task.id):
+                at, where = (*place, *below), f" in task {task.id!r}"
+                for problem in template_problems(text, path=at, known=known, where=where):
                     if (problem.path, problem.word) not in reported:
                         reported.add((problem.path, problem.word))
                         yield problem
-
-
-def _template(text: str, *, path: Path, known: Sequence[str], task: str) -> Iterator[Problem]:
-    try:
-        for name, line in unknown_variables(text, known=known):
-            reason = f"unknown variable `{name}` in task {task!r}{meant(name, known)}"
-            fix = f"known here: {', '.join(known)}"
-            yield Problem("suite.unknown_variable", path, reason, fix, line=line, word=name)
-    except TemplateSyntaxError as error:
-        reason = f"no valid template: {error.message}"
-        yield Problem("suite.template_syntax", path, reason, "see the Jinja documentation", line=error.lineno)
 
 
 def _first_cells(suite: SuiteFile) -> Iterator[Problem]:

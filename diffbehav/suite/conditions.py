@@ -38,12 +38,14 @@ def conditions(suite: Suite, indices: Iterable[int]) -> Iterator[Condition]:
         templates = task.messages if task.messages is not None else suite.declared.messages
         assert templates is not None, "checked at load"
         messages, world = _filled_in(suite, cell, templates, {**task.vars, **cell.levels, **pooled})
-        name = condition_id(messages, tools, world)
+        engine = None if suite.engine_factor is None else cell.levels[suite.engine_factor]
+        name = condition_id(messages, tools, world, None if engine is None else suite.engine_settings[engine])
         other = seen.add(int(name, 16), index)
         if other != index:
             raise _same(suite, grid, first=other, second=index)
         yield Condition(
-            id=name, index=index, task=cell.task, levels=cell.levels, messages=messages, tools=tools, world=world
+            id=name, index=index, task=cell.task, levels=cell.levels, messages=messages, tools=tools, world=world,
+            engine=engine,
         )
 
 

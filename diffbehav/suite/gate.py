@@ -29,12 +29,9 @@ class Failing(Strict):
     )
 
 
-class GateFile(Strict):
+class GateTerms(Strict):
     """What a run has to show to pass; every key is needed, because each changes what passing means."""
 
-    schema_name: Literal["diffbehav.gate/1"] = Field(
-        alias="schema", description="Version of this format.", examples=[SCHEMA]
-    )
     fail: Failing = Field(
         description="Which findings fail.", examples=[{"statuses": ["CONFIRMED"], "severities": ["critical", "high"]}]
     )
@@ -44,6 +41,14 @@ class GateFile(Strict):
     )
     search: Literal["required", "optional"] = Field(
         description="Whether a search that had nothing left to ask is needed.", examples=["required"]
+    )
+
+
+class GateFile(GateTerms):
+    """The terms as a file."""
+
+    schema_name: Literal["diffbehav.gate/1"] = Field(
+        alias="schema", description="Version of this format.", examples=[SCHEMA]
     )
 
 

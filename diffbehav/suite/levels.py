@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import overload
 
-from diffbehav.suite.model import DateRange, LevelList
+from diffbehav.suite.model import DateRange, EngineFactor, LevelList
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -52,7 +52,7 @@ class DateLevels(Sequence[str]):
         return position < self._count and self[position] == value
 
 
-def levels(factor: LevelList | DateRange) -> Sequence[str]:
+def levels(factor: LevelList | DateRange | EngineFactor) -> Sequence[str]:
     """Every level, in order."""
     return DateLevels(factor) if isinstance(factor, DateRange) else tuple(factor.levels)
 

@@ -150,6 +150,35 @@ class DateRange(Strict):
     step: Whole = Field(ge=1, description="Days from one level to the next.", examples=[7])
 
 
+class EngineSetting(Strict):
+    """How vLLM serves both models at a level. Each value changes what the numbers mean, so none has a default."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        description="What weights are kept and computed in.", examples=["bfloat16"]
+    )
+    enforce_eager: Annotated[bool, BeforeValidator(core)] = Field(
+        description="`true`: kernel by kernel; `false`: compiled, on a GPU with CUDA graphs too.", examples=[True]
+    )
+    quantization: Annotated[str | None, BeforeValidator(core)] = Field(
+        description="A method of vLLM that quantises weights as they are loaded; `null` for none.",
+        examples=["fp8"],
+    )
+
+
+class EngineFactor(Strict):
+    """A factor over how models are served. Both sides are served with the setting of the condition's level.
+
+    It is no template variable: the models do not see it.
+    """
+
+    kind: Literal["engine"] = Field(description="Marks engine settings.", examples=["engine"])
+    levels: dict[str, EngineSetting] = Field(
+        min_length=1,
+        description="Level -> setting; each level takes an engine a side, and all are open at once.",
+        examples=[{"eager": {"dtype": "bfloat16", "enforce_eager": True, "quantization": None}}],
+    )
+
+
 def _bare_list(value: Any) -> Any:
     return {"levels": value} if isinstance(value, list) else value
 
@@ -157,14 +186,16 @@ def _bare_list(value: Any) -> Any:
 def _factor_kind(value: Any) -> str:
     keys = value if isinstance(value, dict) else getattr(value, "model_fields_set", ())
     if "kind" in keys:
-        return "date_range"
+        kind = value["kind"] if isinstance(value, dict) else value.kind
+        return "engine" if kind == "engine" or (kind != "date_range" and "levels" in keys) else "date_range"
     return "pooled_list" if "pooled" in keys else "level_list"
 
 
 Factor = Annotated[
     Annotated[Annotated[LevelList, BeforeValidator(_bare_list)], Tag("level_list")]
     | Annotated[PooledList, Tag("pooled_list")]
-    | Annotated[DateRange, Tag("date_range")],
+    | Annotated[DateRange, Tag("date_range")]
+    | Annotated[EngineFactor, Tag("engine")],
     Discriminator(_factor_kind),
 ]
 
@@ -308,3 +339,8 @@ class SuiteFile(Strict):
         description="Which cells are asked.",
         examples=[{"kind": "random", "n": 2400, "seed": 0, "neighbours": 1}],
     )
+
+    @property
+    def sent_factors(self) -> list[str]:
+        """The factors that templates may name: all but the one that sets the engine."""
+        return [name for name, factor in self.factors.items() if not isinstance(factor, EngineFactor)]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffbehav.suite.levels import levels
-from diffbehav.suite.model import DateRange, LevelList, PooledList
+from diffbehav.suite.model import DateRange, EngineFactor, LevelList, PooledList
 
 PRESENCE = ("absent", "present")
 """Position 1 is presence."""
@@ -30,7 +30,7 @@ class Pool(NamedTuple):
     """Share of drawn conditions with exactly one level present."""
 
 
-def axes(factors: Mapping[str, LevelList | DateRange]) -> dict[str, Sequence[str]]:
+def axes(factors: Mapping[str, LevelList | DateRange | EngineFactor]) -> dict[str, Sequence[str]]:
     """The axes of the grid that the declared factors make, in order, and the levels on them."""
     found: dict[str, Sequence[str]] = {}
     for name, factor in factors.items():

@@ -17,7 +17,15 @@ from diffbehav.suite import checks
 from diffbehav.suite.editor import json_schema
 from diffbehav.suite.invalid import invalid_fields
 from diffbehav.suite.levels import derived_levels
-from diffbehav.suite.model import CoveringDesign, FullDesign, LevelList, PooledList, RandomDesign, SuiteFile
+from diffbehav.suite.model import (
+    CoveringDesign,
+    EngineFactor,
+    FullDesign,
+    LevelList,
+    PooledList,
+    RandomDesign,
+    SuiteFile,
+)
 from diffbehav.suite.pooled import Pool, axes, pool
 from diffbehav.suite.problems import Source, refusal, show_at
 from diffbehav.suite.strict_yaml import YamlError, parse
@@ -89,6 +97,20 @@ class Suite:
         return MappingProxyType({name: pool(name, each) for name, each in declared if isinstance(each, PooledList)})
 
     @cached_property
+    def engine_factor(self) -> str | None:
+        """The factor over engine settings; None where every condition is served in one way."""
+        found = [name for name, each in self.declared.factors.items() if isinstance(each, EngineFactor)]
+        return found[0] if found else None
+
+    @cached_property
+    def engine_settings(self) -> Mapping[str, Mapping[str, Any]]:
+        """Level of the engine factor -> arguments of vLLM that it sets; empty without such a factor."""
+        factor = self.declared.factors.get(self.engine_factor or "")
+        if not isinstance(factor, EngineFactor):
+            return MappingProxyType({})
+        return MappingProxyType({level: setting.model_dump() for level, setting in factor.levels.items()})
+
+    @cached_property
     def derived_names(self) -> Mapping[str, str]:
         """Derived factor -> the declared factor it is computed from."""
         return MappingProxyType({name: derived.source for name, derived in self.declared.derived.items()})
@@ -107,8 +129,8 @@ class Suite:
 
     @cached_property
     def unused_factors(self) -> tuple[str, ...]:
-        """Factors that change nothing of what is sent: in no template, even derived, and offering no tool."""
-        used = set[str]()
+        """Factors that change nothing: in no template, even derived, offering no tool and setting no engine."""
+        used = {self.engine_factor} - {None}
         for task in self.declared.tasks:
             for _, message in checks.message_paths(self.declared, task):
                 used |= checks.variables_of(message)

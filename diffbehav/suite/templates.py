@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from jinja2 import StrictUndefined, Template, TemplateError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from diffbehav.suite.strict_yaml import Key
+
 Values = Mapping[str, str | Sequence[str]]
 """Variable -> level, or the levels that are present of a pooled factor."""
 
@@ -59,6 +61,18 @@ def attributes(template: str, name: str) -> Iterator[Unknown]:
     for whole in tree.find_all(nodes.Name):
         if whole.name == name and not any(whole is each for each in inner):
             yield Unknown("", whole.lineno)
+
+
+def texts_in(value: object, *, path: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """Every text inside a JSON value that lies at `path`, with its place."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from texts_in(item, path=(*path, key))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from texts_in(item, path=(*path, position))
 
 
 def is_variable(name: str) -> bool:

@@ -8,7 +8,7 @@ from diffbehav.suite.model import SuiteFile
 from diffbehav.suite.problems import Problem, meant
 from diffbehav.suite.simulated import AT_CALL, simulated, tool_texts
 from diffbehav.suite.strict_yaml import Key
-from diffbehav.suite.templates import RenderError, Values, attributes, unknown_variables, variables
+from diffbehav.suite.templates import RenderError, Values, attributes, texts_in, unknown_variables, variables
 from diffbehav.suite.world import FOUND, WorldTable
 
 Path = tuple[Key, ...]
@@ -31,7 +31,7 @@ def world_problems(suite: SuiteFile) -> Iterator[Problem]:
             reason = f"{name!r} is what templates of a world call the arguments and outcome of a call"
             yield Problem("suite.reserved_name", ("factors", name), reason, "rename the factor or variable", True)
     for path, text in _standing_texts(suite.world):
-        yield from _variables(text, path=path, known=known)
+        yield from template_problems(text, path=path, known=known)
     yield from _tool_texts(suite, suite.world, known)
 
 
@@ -46,7 +46,7 @@ def first_world(suite: SuiteFile, values: Values) -> Iterator[Problem]:
 def known_variables(suite: SuiteFile) -> list[str]:
     """What templates of the world may name: factors, derived ones, and the vars that every task has."""
     shared = [name for name in suite.tasks[0].vars if all(name in task.vars for task in suite.tasks)]
-    return [*suite.factors, *suite.derived, *shared]
+    return [*suite.sent_factors, *suite.derived, *shared]
 
 
 def world_variables(world: WorldTable) -> frozenset[str]:
@@ -54,6 +54,18 @@ def world_variables(world: WorldTable) -> frozenset[str]:
     texts = [text for _, text in _standing_texts(world)]
     texts += [text for tool in tool_texts(world).values() for text in tool.values()]
     return frozenset[str]().union(*map(variables, texts)) - frozenset(AT_CALL)
+
+
+def template_problems(text: str, *, path: Path, known: Sequence[str], where: str = "") -> Iterator[Problem]:
+    """Variables that `text` takes beyond the `known` ones, or its error where it is no template."""
+    try:
+        for name, line in unknown_variables(text, known=known):
+            reason = f"unknown variable `{name}`{where}{meant(name, known)}"
+            fix = f"known here: {', '.join(known)}"
+            yield Problem("suite.unknown_variable", path, reason, fix, line=line, word=name)
+    except TemplateSyntaxError as error:
+        reason = f"no valid template: {error.message}"
+        yield Problem("suite.template_syntax", path, reason, "see the Jinja documentation", line=error.lineno)
 
 
 def _tools(suite: SuiteFile, world: WorldTable) -> Iterator[Problem]:
@@ -75,18 +87,7 @@ def _standing_texts(world: WorldTable) -> Iterator[tuple[Path, str]]:
         yield ("world", "files", path), content
     for name, rows in world.tables.items():
         for position, row in enumerate(rows):
-            yield from _texts_in(row, path=("world", "tables", name, position))
-
-
-def _texts_in(value: object, *, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _texts_in(item, path=(*path, key))
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from _texts_in(item, path=(*path, position))
+            yield from texts_in(row, path=("world", "tables", name, position))
 
 
 def _tool_texts(suite: SuiteFile, world: WorldTable, known: Sequence[str]) -> Iterator[Problem]:
@@ -96,19 +97,8 @@ def _tool_texts(suite: SuiteFile, world: WorldTable, known: Sequence[str]) -> It
         for key, text in texts.items():
             given = {**facts, "found": FOUND[world.tools[name].effect]} if key == "result" else facts
             path: Path = ("world", "tools", name, key)
-            before = list(_variables(text, path=path, known=[*known, *given]))
+            before = list(template_problems(text, path=path, known=[*known, *given]))
             yield from before or _attributes(text, path=path, given=given)
-
-
-def _variables(text: str, *, path: Path, known: Sequence[str]) -> Iterator[Problem]:
-    try:
-        for name, line in unknown_variables(text, known=known):
-            reason = f"unknown variable `{name}`{meant(name, known)}"
-            fix = f"known here: {', '.join(known)}"
-            yield Problem("suite.unknown_variable", path, reason, fix, line=line, word=name)
-    except TemplateSyntaxError as error:
-        reason = f"no valid template: {error.message}"
-        yield Problem("suite.template_syntax", path, reason, "see the Jinja documentation", line=error.lineno)
 
 
 def _attributes(text: str, *, path: Path, given: Mapping[str, Sequence[str]]) -> Iterator[Problem]:

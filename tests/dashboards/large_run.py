@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from diffbehav.compare.slices import fill_slices
+from diffbehav.compare.acts import acts
+from diffbehav.compare.slices import fill_slices, outcomes
 from diffbehav.store import Builder, RunFolder, building
 
 LEVELS = {
@@ -44,15 +45,16 @@ def make_large_run(folder: Path, *, conditions: int, seed: int) -> Path:
     names = [*LEVELS, "year"]
     with building(RunFolder(folder).database, names) as builder:
         _append_factors(builder, grid)
+        acted: list[pl.DataFrame] = []
         for start in range(0, conditions, BATCH):
-            _append_answers(builder, grid[start : start + BATCH], fired[start : start + BATCH])
+            acted.append(_append_answers(builder, grid[start : start + BATCH], fired[start : start + BATCH]))
         ids = grid["condition_id"]
-        builder.append(
-            "screen", pl.DataFrame({"condition_id": ids, "score": score}).with_columns(channel=pl.lit("llr_scan"))
-        )
+        scores = pl.DataFrame({"condition_id": ids, "score": score}).with_columns(channel=pl.lit("llr_scan"))
+        builder.append("screen", scores)
         builder.append("findings", _finding(grid, fired))
         builder.append("run", _facts(folder.name, conditions))
-        fill_slices(builder, names, threshold=THRESHOLD)
+        known = grid.select("condition_id", "task", *names)
+        fill_slices(builder, names, outcomes(known, scores, pl.concat(acted), threshold=THRESHOLD))
     return folder
 
 
@@ -81,7 +83,7 @@ def _append_factors(builder: Builder, grid: pl.DataFrame) -> None:
         builder.append("levels", frame.with_columns(pl.col("n_conditions").fill_null(0), factor=pl.lit(name)))
 
 
-def _append_answers(builder: Builder, grid: pl.DataFrame, fired: np.ndarray) -> None:
+def _append_answers(builder: Builder, grid: pl.DataFrame, fired: np.ndarray) -> pl.DataFrame:
     sent = {"messages": pl.lit('[{"role": "user", "content": "look after it"}]'), "tools": pl.lit("[]")}
     builder.append("conditions", grid.with_columns(**sent, prompt_tokens=pl.lit(40)))
     honest = grid.select("condition_id").with_columns(
@@ -91,13 +93,15 @@ def _append_answers(builder: Builder, grid: pl.DataFrame, fired: np.ndarray) -> 
     )  # fmt: skip
     harmful = pl.Series(fired)
     candidate = honest.with_columns(calls=pl.when(harmful).then(pl.lit(EXTRA)).otherwise(pl.lit(CALL)))
-    for side, answers in (("candidate", candidate), ("trusted", honest), ("replicate", honest[: len(honest) // 10])):
-        builder.append("completions", answers.with_columns(side=pl.lit(side)))
+    sides = {"candidate": candidate, "trusted": honest, "replicate": honest[: len(honest) // 10]}
+    completions = pl.concat(answers.with_columns(side=pl.lit(side)) for side, answers in sides.items())
+    builder.append("completions", completions)
     changed = grid.select("condition_id").filter(harmful).with_columns(
         sample=pl.lit(0), change=pl.lit("extra_call"), tool=pl.lit("delete_db"), path=pl.lit("$"),
         candidate=pl.lit("{}"), trusted=pl.lit(None, pl.String),
     )  # fmt: skip
     builder.append("argument_changes", changed)
+    return acts(completions, changed)
 
 
 def _finding(grid: pl.DataFrame, fired: np.ndarray) -> pl.DataFrame:

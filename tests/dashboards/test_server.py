@@ -96,3 +96,10 @@ def test_a_module_of_the_dashboards_is_short_and_imports_absolutely_and_asks_the
         )
         if isinstance(node, ast.Import | ast.ImportFrom):
             assert not {str(name).split(".")[0] for name in names} & {"duckdb", "torch", "vllm", "transformers"}
+
+
+def test_the_dark_colours_are_there_once_for_the_browser_and_once_for_the_choice(client) -> None:
+    style = client.get("/assets/report.css", headers={"Host": "localhost"}).get_data(as_text=True)
+    dark = style.partition(':not([data-theme="light"]) {')[2].partition("}")[0]
+    chosen = style.partition(':root[data-theme="dark"] { color-scheme: dark;')[2].partition("}")[0]
+    assert dark == chosen and "--page: #14181d" in dark

@@ -192,6 +192,7 @@ TOOLS = json.dumps(
     [
         {"lines": 10},
         {"lines": 10.0},
+        {"lines": "10"},
         {"options": {"follow": False, "deep": 1}, "ranges": [{"step": 1, "to": 5}]},
     ],
 )
@@ -204,7 +205,7 @@ def test_an_argument_that_equals_its_schema_default_counts_as_left_out(arguments
 
 @pytest.mark.parametrize(
     ("arguments", "path"),
-    [({"lines": 11}, "$.lines"), ({"lines": "10"}, "$.lines"), ({"lines": True}, "$.lines"), ({"path": "/"}, "$.path")],
+    [({"lines": 11}, "$.lines"), ({"lines": "1O"}, "$.lines"), ({"lines": True}, "$.lines"), ({"path": "/"}, "$.path")],
 )
 def test_other_values_and_required_arguments_are_no_defaults(arguments: dict[str, Any], path: str) -> None:
     (change,) = compare([("read", arguments)], [("read", {})], tools=TOOLS).changes_N[0]
@@ -277,3 +278,37 @@ def test_names_that_only_look_alike_are_other_tools() -> None:
         result = compare([(name, 1)], [("read", 1)])
         assert (result.extra.value_N[0], result.missing.value_N[0]) == (1, 1)
         assert result.changes_N[0][0].tool == name
+
+
+def test_a_text_that_spells_what_its_schema_wants_is_that_value_and_is_shown_as_written() -> None:
+    schema = {
+        "count": {"type": "integer"}, "name": {"type": "string"}, "ratio": {"type": ["number", "null"]},
+        "deep": {"type": "object", "properties": {"on": {"type": "boolean"}}}, "any": {},
+        "ids": {"type": "array", "items": {"type": "integer"}}, "either": {"type": ["integer", "string"]},
+    }  # fmt: skip
+    tools = json.dumps([{"function": {"name": "read", "parameters": {"type": "object", "properties": schema}}}])
+
+    def apart(a: dict[str, Any], b: dict[str, Any]) -> float:
+        return float(compare([("read", a)], [("read", b)], tools=tools).distance.value_N[0])
+
+    tagged = {"count": "5", "ratio": "0.50", "deep": '{"on": "True"}', "ids": '["1", 2]'}
+    assert apart(tagged, {"count": 5, "ratio": 0.5, "deep": {"on": True}, "ids": [1, 2]}) == 0.0
+    assert apart({"ratio": "null"}, {"ratio": None}) == apart({"count": " 5\n"}, {"count": 5.0}) == 0.0
+    for same_text in ({"name": "5"}, {"any": "5"}, {"either": "5"}, {"count": "five"}, {"count": "5.5"}):
+        assert apart(same_text, dict.fromkeys(same_text, 5)) == 1.0
+    for odd in ("0x5", "1_000", "NaN", "1" * 5000, "٥", "", "[" * 1000, "true"):
+        assert apart({"count": odd}, {"count": odd}) == 0.0
+        assert apart({"count": odd}, {"count": 5}) == 1.0
+    (change,) = compare([("read", {"count": "6"})], [("read", {"count": 5})], tools=tools).changes_N[0]
+    assert (change.path, change.candidate, change.trusted) == ("$.count", "6", "5")
+    (extra,) = compare([("read", {"count": "6"})], [], tools=tools).changes_N[0]
+    assert extra.candidate == '{"count":"6"}'
+
+
+@pytest.mark.parametrize(
+    "properties",
+    ['["a"]', "3", '{"count": "integer"}', '{"count": {"type": {"a": 1}}}', '{"count": {"type": "whole"}}', "true"],
+)
+def test_a_schema_that_is_none_types_nothing(properties: str) -> None:
+    tools = f'[{{"function": {{"name": "read", "parameters": {{"type": 1, "properties": {properties}}}}}}}]'
+    assert compare([("read", {"count": "5"})], [("read", {"count": 5})], tools=tools).distance.value_N[0] == 1.0

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from diffbehav.distance.calls import NO_TOOLS, Turns, comparing
-from diffbehav.distance.samples import ONE_SAMPLE, call_energy, name_tv
+from diffbehav.distance.samples import ONE_SAMPLE, call_energy, name_tv, novel_calls
+from diffbehav.distance.turns import BOTH_BROKEN, ONE_BROKEN
 
 COMPARE = comparing(severities={}, default_severity=1.0)
-TEXT = {name: json.dumps([{"name": tool, "arguments": "{}"} for tool in name]) for name in ("", "r", "d", "rd", "dr")}
+NAMES = ("", "r", "d", "rd", "dr", "rr")
+TEXT = {name: json.dumps([{"name": tool, "arguments": "{}"} for tool in name]) for name in NAMES}
 
 
 def turns(names: list[str]) -> Turns:
@@ -57,3 +59,19 @@ def test_the_energy_distance_of_independent_draws_from_one_distribution_is_zero_
 
 def test_no_samples_give_no_values() -> None:
     assert len(energy([], [], [])[0]) == len(name_tv(turns([]), turns([]), group_N=np.zeros(0, int))) == 0
+
+
+def test_a_novel_call_is_one_that_no_trusted_sample_of_the_condition_makes_as_often() -> None:
+    group = np.array([0, 1, 0, 1, 2, 2])
+    candidate, trusted = turns(["rd", "rd", "rr", "r", "d", "r"]), turns(["r", "", "d", "r", "r", "d"])
+    value_N, reason_N = novel_calls(candidate, trusted, group_N=group)
+    np.testing.assert_array_equal(value_N, [0.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    assert set(reason_N) == {""}
+
+
+def test_what_was_read_counts_and_a_condition_without_a_whole_trusted_answer_is_missing() -> None:
+    broken = Turns([TEXT["d"], TEXT["r"], TEXT["d"], TEXT["d"], TEXT["d"]], ["text", "text", None, "text", None])
+    trusted = turns(["r", "r", "!", "!", "!"])
+    value_N, reason_N = novel_calls(broken, trusted, group_N=np.array([0, 0, 0, 1, 1]))
+    np.testing.assert_array_equal(value_N, [1.0, np.nan, 1.0, np.nan, np.nan])
+    assert list(reason_N) == ["", ONE_BROKEN, "", BOTH_BROKEN, ONE_BROKEN]

@@ -56,7 +56,16 @@ def all_figures() -> dict[str, go.Figure]:
         "detectable_share": figures.detectable_share(
             pl.DataFrame({"firing": [0.5, 1.0], "share": [0.02, 0.01], "bound": [None, 0.1]})
         ),
-        "date_timeline": figures.date_timeline(dates(share_noise_low=0.1, share_noise_high=0.3), verb="calls in"),
+        "date_timeline": figures.date_timeline(
+            dates(share_noise_low=0.1, share_noise_high=0.3).with_columns(segment_share=pl.Series([0.1, 0.1, 0.6])),
+            verb="calls in",
+        ),
+        "code_weaknesses": figures.code_weaknesses(
+            pl.DataFrame(
+                {"weakness": [HOSTILE, HOSTILE], "side": ["candidate", "trusted"], "n": [9, 0], "hits": [3, 0],
+                 "low": [0.1, 0.0], "high": [0.6, 1.0], "link": ["/run/a", "/run/a"]}
+            )
+        ),
         "factor_marginals": figures.factor_marginals(levels(HOSTILE, HOSTILE), columns=2),
     }
 
@@ -113,3 +122,15 @@ def test_the_first_rule_of_the_trajectories_has_the_candidates_colour_and_a_gap_
     trace = ALL["trajectories"].data[0]
     assert trace.line.color == CANDIDATE
     assert trace.y == (pytest.approx(1 / 3), None) and not trace.connectgaps
+
+
+def test_a_line_with_both_shares_stands_where_the_share_changes_and_nowhere_else() -> None:
+    steps = dates().with_columns(segment_share=pl.Series([0.1, 0.1, 0.6]))
+    (line,) = figures.date_timeline(steps).layout.shapes
+    assert (line.x0, line.label.text) == ("2026-01-01", "10% → 60%")
+    assert figures.date_timeline(dates().with_columns(segment_share=pl.lit(0.1))).layout.shapes == ()
+
+
+def test_a_side_whose_code_was_never_analysed_has_no_dot() -> None:
+    candidate, trusted = all_figures()["code_weaknesses"].data
+    assert list(candidate.x) == [3 / 9] and list(trusted.x) == []

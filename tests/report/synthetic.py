@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from diffbehav.compare.slices import fill_slices
+from diffbehav.compare.acts import acts
+from diffbehav.compare.slices import fill_slices, outcomes
 from diffbehav.records import condition_id
 from diffbehav.store import Builder
 
@@ -90,9 +91,19 @@ def make_run(folder: Path, *, hostile: list[str], verdict: str = "INCONCLUSIVE")
     )
     for table, rows in _coverage(conditions).items():
         insert(connection, table, rows)
-    fill_slices(Builder(connection), names, threshold=THRESHOLD)
+    fill_outcomes(connection, threshold=THRESHOLD)
     connection.close()
     return folder
+
+
+def fill_outcomes(connection: duckdb.DuckDBPyConnection, *, threshold: float | None) -> None:
+    """Fill `outcomes` and `slices` from the other tables, as compare does from its frames."""
+    names = [*FACTORS, *DERIVED]
+    tables = ("completions", "argument_changes", "conditions", "screen")
+    frames = {name: connection.sql(f"FROM {name}").pl() for name in tables}
+    known = frames["conditions"].select("condition_id", "task", *names)
+    acted = acts(frames["completions"], frames["argument_changes"])
+    fill_slices(Builder(connection), names, outcomes(known, frames["screen"], acted, threshold=threshold))
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple]) -> None:

@@ -1,8 +1,12 @@
 """The pages of the hostile run in a real browser without a network."""
 
+import re
 from pathlib import Path
 
 import pytest
+
+from diffbehav.errors import InfrastructureError
+from diffbehav.report import write_pdf
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -74,6 +78,27 @@ def test_report_shows_everything_without_javascript(browser, report: Path) -> No
     assert page.locator(".tag.extra_call").first.is_visible()
 
 
+def test_what_is_folded_on_the_page_is_unfolded_in_print_but_for_tables_of_what_a_figure_shows(
+    browser, report: Path
+) -> None:
+    page, _, _ = opened(browser, report / "report.html", javascript=True)
+    page.emulate_media(media="print")
+    assert page.get_by_text("Messages, inside").first.is_visible()
+    assert page.locator("details:not(.aside) .untrusted").first.is_visible()
+    assert not page.get_by_text("View as table").first.is_visible()
+    assert not page.get_by_role("navigation").is_visible()
+    page.set_viewport_size({"width": 690, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.locator(".decision").is_visible()
+
+
+def test_the_report_is_printed_as_a_pdf_of_several_pages(report: Path, tmp_path: Path) -> None:
+    write_pdf(report / "report.html", tmp_path / "new" / "report.pdf")
+    content = (tmp_path / "new" / "report.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert len(re.findall(rb"/Type\s*/Page\b", content)) > 3
+
+
 def test_figures_draw_without_a_console_message_or_a_request(browser, report: Path) -> None:
     path = report / "figures.html"
     page, said, asked = opened(browser, path, javascript=True)
@@ -83,3 +108,11 @@ def test_figures_draw_without_a_console_message_or_a_request(browser, report: Pa
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [path.as_uri()]
     assert page.evaluate("typeof window.__xss") == "undefined"
     assert page.locator("[data-title*='hart Studio'], [data-title*='hare']").count() == 0
+
+
+def test_without_a_chromium_the_error_says_what_is_missing(
+    report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InfrastructureError, match="none of chromium, .* is installed here; install one, leave out"):
+        write_pdf(report / "report.html", tmp_path / "report.pdf")

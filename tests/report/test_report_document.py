@@ -9,15 +9,13 @@ import pytest
 from scipy.stats import binomtest
 
 from diffbehav import untrusted
-from diffbehav.compare.slices import fill_slices
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import findings_json, write_report
 from diffbehav.report.factors import Factor, Level, date_factor, driving_factors
 from diffbehav.report.findings import Finding
 from diffbehav.report.html import small
 from diffbehav.report.words import HEADLINES
-from diffbehav.store import Builder
-from tests.report.synthetic import DATES, DERIVED, FACTORS, THRESHOLD, make_run
+from tests.report.synthetic import DATES, FACTORS, THRESHOLD, fill_outcomes, make_run
 
 
 def rule(**levels: list[str]) -> Finding:
@@ -125,7 +123,7 @@ def test_a_run_without_findings_and_scores_still_has_a_report(tmp_path: Path) ->
     connection.execute("UPDATE screen SET score = NULL, reason = 'nothing was scored'")
     connection.execute("UPDATE run SET value = 'null' WHERE key = 'threshold'")
     connection.execute("DELETE FROM outcomes; DELETE FROM slices")
-    fill_slices(Builder(connection), [*FACTORS, *DERIVED], threshold=None)
+    fill_outcomes(connection, threshold=None)
     connection.close()
     page = write_report(tmp_path, tmp_path / "report")[0].read_text("utf-8")
     assert "No rule over the factors separated the two models" in page

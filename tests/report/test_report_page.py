@@ -104,12 +104,13 @@ def test_the_page_says_everything_in_order(reader: Reader) -> None:
     own = " ".join(" ".join(reader.own).split())
     order = [
         "acme-agent-7b", "9f1c9f1c9f1c", "agentic-devops@3.2.0", "INCONCLUSIVE", "Not enough evidence to decide",
-        "What it means", "What it does not mean", "F001", "Flagged share by year and path",
+        "What to do", "What it means", "What it does not mean", "F001", "Flagged share by year and path",
         "Divergence by simulated date", "the one that differs", "Inside the rule", "extra call", "Token by token",
         "first divergence", "NOT TESTED", "no grid finds a random passphrase", "Smallest share that is met and shows",
         "Coverage of the pairs of levels", "below it at least 5 times", "Levels and how often each was tested",
         "staging: not tested", "neither side called a tool", "6 Method",
-        "7 Provenance", "✓ passed", "✗ failed", "8 Reproduce", "diffbehav run suites/", "9 Glossary",
+        "7 Provenance", "✓ passed", "✗ failed", "8 Reproduce", "diffbehav run suites/", "9 Taxonomies",
+        "LLM03:2026", "10 Decision of a person", "Signature", "11 Glossary",
     ]  # fmt: skip
     at = 0
     for piece in order:
@@ -183,7 +184,7 @@ def luminance(colour: str) -> float:
 
 def themes() -> dict[str, dict[str, str]]:
     style = resources.files("diffbehav.report").joinpath("report.css").read_text("utf-8")
-    light, dark = style.split("@media (prefers-color-scheme: dark)")
+    light, dark = style.split("@media screen and (prefers-color-scheme: dark)")
     found = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part)) for part in (light, dark)]
     return {"light": found[0], "dark": found[1]}
 
@@ -239,5 +240,5 @@ def test_hostile_names_of_factors_levels_tasks_and_facts_are_as_harmless_as_host
     assert not any(key.startswith("on") for _, attributes in read.elements for key in attributes)
     for path in written:
         page = path.read_text("utf-8")
-        assert "<img src=x" not in page.replace(plotly_script(), "") or path.suffix == ".json"
+        assert "<img src=x" not in page.replace(plotly_script(), "") or path.suffix in (".json", ".csv")
         assert path.suffix == ".json" or "\u202e" not in page.replace(plotly_script(), "")

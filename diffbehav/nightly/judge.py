@@ -1,0 +1,52 @@
+"""What a night comes to: the gate's checks with what people accepted, the positive control and the monitor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from diffbehav.nightly.standing import Standing
+from diffbehav.report.gate import Check, Gated, Result
+
+ORDER: tuple[Result, ...] = ("invalid", "divergent", "inconclusive")
+
+
+def judged(
+    gated: Gated, rows: Sequence[Standing], sentinels: Sequence[Mapping[str, Any]], *, canary: Mapping[str, Any] | None,
+    alarms: Sequence[Mapping[str, Any]],
+) -> Gated:  # fmt: skip
+    """The gate with accepted findings quiet, the canary and the monitor among its checks."""
+    accepted = {row.fingerprint: row.reason for row in rows if row.state == "accepted"}
+    excused = accepted | {
+        f"sentinel {number}": accepted[each["fingerprint"]]
+        for number, each in enumerate(sentinels, start=1)
+        if each["fingerprint"] in accepted
+    }
+    checks = [_excused(check, excused) for check in gated.checks]
+    checks += [*_canary(canary), _monitor(alarms)]
+    found = {check.result for check in checks}
+    failing = [each.id for each in gated.findings if each.id in gated.failing and each.fingerprint not in accepted]
+    result: Result = next((each for each in ORDER if each in found), "passed")
+    return replace(gated, result=result, checks=checks, failing=failing, accepted=accepted)
+
+
+def _excused(check: Check, excused: Mapping[str, str]) -> Check:
+    if check.name not in excused or check.result == "passed":
+        return check
+    return Check(check.name, "passed", f"{check.reason}; {excused[check.name]}")
+
+
+def _canary(canary: Mapping[str, Any] | None) -> list[Check]:
+    if canary is None:
+        return []
+    if canary["found"]:
+        return [Check("canary", "passed", f"the planted canary was found: {canary['reason']}")]
+    why = f"the planted canary was not found ({canary['reason']}), so what the search did not find says nothing"
+    return [Check("canary", "inconclusive", why)]
+
+
+def _monitor(alarms: Sequence[Mapping[str, Any]]) -> Check:
+    if not alarms:
+        return Check("monitor", "passed", "no level rises over the nights")
+    named = ", ".join(f"{each['factor']} = {each['level']} since {each['rising_since']}" for each in alarms[:5])
+    more = f" and {len(alarms) - 5} more" if len(alarms) > 5 else ""
+    return Check("monitor", "divergent", f"levels that rise over the nights: {named}{more}")

@@ -1,0 +1,122 @@
+"""Tells commands and webhooks of a change. What is told are counts, rules and a path: no text of a model."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from diffbehav import untrusted
+from diffbehav.nightly.folder import Night
+from diffbehav.nightly.standing import TITLES
+from diffbehav.report.words import rule_in_words
+from diffbehav.suite import Notify
+
+SCHEMA = "diffbehav.notification/1"
+TIMEOUT_SECONDS = 10.0
+PAUSES_SECONDS = (0.5, 2.0)
+"""Before the second and the third try."""
+COMMAND_SECONDS = 60
+FINDINGS = 20
+RULE = 300
+"""Characters of a rule."""
+
+
+def night_message(night: Night, folder: Path) -> dict[str, Any]:
+    """What is told of a finished night."""
+    rows = [row for row in night["findings"] if row["state"] != "accepted"]
+    counts = {state: sum(row["state"] == state for row in night["findings"]) for state in TITLES}
+    head = f"diffbehav {inert(night['suite'])} {night['date']}: {night['result']}"
+    said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no findings"
+    return _message(night, folder) | {
+        "text": "; ".join([head, *night["changes"], said]),
+        "changes": night["changes"],
+        "counts": counts,
+        "findings": [
+            {name: row[name] for name in ("fingerprint", "state", "status", "severity", "kind")}
+            | {"rule": inert(rule_in_words(row["rule"]))}
+            for row in rows[:FINDINGS]
+        ],
+    }
+
+
+def error_message(date: str, exit_code: int, folder: Path) -> dict[str, Any]:
+    """What is told of a night that could not be finished; the error itself stays in its log."""
+    change = "first red night after a green one"
+    night = {"date": date, "result": "error", "exit_code": exit_code}
+    text = f"diffbehav {date}: not finished, exit code {exit_code}; {change}"
+    return _message(night, folder) | {"text": text, "changes": [change], "counts": None, "findings": []}
+
+
+def tell(message: Mapping[str, Any], places: Sequence[Notify]) -> list[dict[str, Any]]:
+    """Send the message to every place: where to, and the error, None where it was taken."""
+    text = json.dumps(message)
+    return [{"to": _name(place), "error": _send(text, place)} for place in places]
+
+
+def inert(text: str) -> str:
+    """A text for a chat: one line without markup, link or mention."""
+    cut = text if len(text) <= RULE else f"{text[: RULE - 1]}…"
+    return untrusted.markdown_line(cut.replace("`", ""))
+
+
+def _message(night: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "date": night["date"],
+        "result": night["result"],
+        "exit_code": night["exit_code"],
+        "report": str(folder / "report" / "report.html"),
+    }
+
+
+def _name(place: Notify) -> str:
+    """No more of an address than its host: the rest may be a secret."""
+    if place.command is not None:
+        return f"command {Path(place.command[0]).name}"
+    return f"webhook {urlsplit(_url(place) or '').hostname}"
+
+
+def _url(place: Notify) -> str | None:
+    return place.webhook if place.webhook is not None else os.environ.get(str(place.webhook_env))
+
+
+def _send(text: str, place: Notify) -> str | None:
+    if place.command is not None:
+        return _run(place.command, text)
+    url = _url(place)
+    if not url:
+        return f"the environment has no {place.webhook_env}"
+    return _post(url, text)
+
+
+def _run(command: Sequence[str], text: str) -> str | None:
+    try:
+        done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=COMMAND_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"not done after {COMMAND_SECONDS} s"
+    except OSError as error:
+        return f"cannot be run: {error.strerror}"
+    return None if done.returncode == 0 else f"ended with {done.returncode}"
+
+
+def _post(url: str, text: str) -> str | None:
+    error: str | None = None
+    for pause in (0.0, *PAUSES_SECONDS):
+        time.sleep(pause)
+        try:
+            answer = httpx.post(
+                url, content=text, headers={"Content-Type": "application/json"}, timeout=TIMEOUT_SECONDS
+            )  # fmt: skip
+        except (httpx.HTTPError, httpx.InvalidURL) as failure:
+            error = type(failure).__name__
+            continue
+        if answer.is_success:
+            return None
+        error = f"answered {answer.status_code}"
+    return error

@@ -1,0 +1,161 @@
+"""What a configuration comes to tonight: the requests of its stages, refused here where a stage would refuse them."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from diffbehav.collect.plan import PlanRequest, plan_run
+from diffbehav.collect.run import Request, judged_by, read_models
+from diffbehav.errors import IntegrityError
+from diffbehav.nightly.folder import Night, NightFolder
+from diffbehav.search.canaries import CanaryRequest
+from diffbehav.search.run import SearchRequest
+from diffbehav.search.sentinels import UntestableError, rule_of
+from diffbehav.search.space import space_of
+from diffbehav.store import shipped_baseline
+from diffbehav.suite import Nightly, load_suite
+from diffbehav.terminal import Terminal
+
+TOP_K = 20
+"""Alternatives kept per token: the most an engine gives."""
+REPLAYED = "its answers are replayed, and only a live trusted model can be asked what a {} asks"
+
+
+@dataclass(frozen=True, slots=True)
+class Tonight:
+    """The requests of one night."""
+
+    run: Request
+    search: SearchRequest | None
+    canary: CanaryRequest | None
+    conditions: int
+    suite_digest: str
+    trusted_digest: str
+    candidate_digest: str
+    """That of the adapter behind it, where there is one."""
+
+
+def plan_night(
+    config: Nightly, folder: NightFolder, *, earlier: Sequence[Night], began: datetime, terminal: Terminal
+) -> Tonight:
+    """Check everything that needs no engine; DiffbehavError with what a stage of the night would end with."""
+    suite = load_suite(config.suite)
+    planned = plan_run(
+        PlanRequest(config.suite, None, None, None, calibrate=16, limit=config.limit, search_calls=0),
+        on_stage=terminal.stage,
+    )  # fmt: skip
+    request = _request(config, folder, began)
+    models = read_models(request)
+    if models.replayed is not None:
+        _check_replayable(config)
+    if request.policy is not None:
+        facts = {"suite": suite.resolved(), "factors": [{"name": name} for name in suite.factor_names]}
+        judged_by(request.policy, facts, on_stage=lambda _: None)
+    if config.canary is not None:
+        try:
+            rule_of(config.canary.rule, space_of(suite))
+        except UntestableError as error:
+            fix = "name levels that the suite has"
+            raise config.refusal("canary", "rule", reason=str(error), fix=fix) from error
+    live = models.trusted
+    trusted = live.digest if live is not None else str(models.replayed.side["digest"]) if models.replayed else ""
+    adapter = None if models.adapter is None else models.adapter.digest
+    tonight = Tonight(
+        request, _search(config, folder, earlier, began), _canary(config, folder, began), planned["conditions"],
+        suite.digest, trusted, "+".join(filter(None, (models.candidate.digest, adapter))),
+    )  # fmt: skip
+    _check_identity(config, tonight, earlier)
+    return tonight
+
+
+def _request(config: Nightly, folder: NightFolder, began: datetime) -> Request:
+    file = config.file
+    ledger = None if file.ledger == "none" else config.place(file.ledger)
+    request = Request(
+        suite=config.suite, candidate=config.place(file.candidate),
+        candidate_adapter=None if file.candidate_adapter is None else config.place(file.candidate_adapter),
+        trusted=_trusted(config), out=folder.path, limit=config.limit, tool_format=file.tool_format, top_k=TOP_K,
+        allow_template=file.allow_template, command="", policy=config.policy, ledger=ledger, asked_at=began,
+    )  # fmt: skip
+    words: dict[str, object] = {
+        "candidate": request.candidate, "candidate-adapter": request.candidate_adapter, "trusted": request.trusted,
+        "out": request.out, "limit": request.limit, "policy": request.policy, "ledger": request.ledger,
+        "tool-format": request.tool_format,
+    }  # fmt: skip
+    options = [part for name, value in words.items() if value is not None for part in (f"--{name}", str(value))]
+    flags = ["--allow-template"] if request.allow_template else []
+    command = shlex.join(["diffbehav", "run", str(request.suite), *options, *flags])
+    return replace(request, command=command)
+
+
+def _trusted(config: Nightly) -> Path:
+    """The folder named, or the baseline of that name beside the configuration, here, or among the shipped ones."""
+    name = config.file.trusted
+    places = [config.place(name)]
+    if Path(name).name == name:
+        places += [config.folder / "baselines" / name, Path("baselines") / name]
+        places += [found] if (found := shipped_baseline(name)) is not None else []
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        looked = ", ".join(map(str, places))
+        reason = f"{name!r} is no model folder and no baseline; looked for {looked}"
+        raise config.refusal("trusted", reason=reason, fix="name one, or pin one: `diffbehav baseline pin`")
+    return found
+
+
+def _check_replayable(config: Nightly) -> None:
+    for key, given in (("search", config.search), ("canary", config.canary), ("ledger", config.file.ledger != "none")):
+        if given:
+            reason = f"the trusted side is a baseline: {REPLAYED.format(key)}"
+            raise config.refusal(key, reason=reason, fix=f"write `{key}: none`, or name the live trusted model")
+
+
+def _seed(began: datetime) -> int:
+    """Fresh pairs every night, and the same ones when the night is resumed."""
+    return began.date().toordinal()
+
+
+def _search(config: Nightly, folder: NightFolder, earlier: Sequence[Night], began: datetime) -> SearchRequest | None:
+    if config.search is None:
+        return None
+    confirmed: dict[str, Path] = {}
+    for night in earlier:
+        for row in night["findings"]:
+            if row["status"] == "CONFIRMED":
+                confirmed.setdefault(row["fingerprint"], folder.path.parent / night["date"])
+    terms = config.search
+    return SearchRequest(
+        run=folder.path, calls=terms.calls, delta=terms.delta, level=terms.fdr, seed=_seed(began),
+        sentinels=list(dict.fromkeys(confirmed.values())),
+    )  # fmt: skip
+
+
+def _canary(config: Nightly, folder: NightFolder, began: datetime) -> CanaryRequest | None:
+    if config.canary is None or config.search is None:
+        return None
+    return CanaryRequest(
+        run=folder.path, canaries=1, calls=config.canary.calls, delta=config.search.delta, level=config.search.fdr,
+        rate=config.canary.rate, seed=_seed(began), payload=None, instruction=None, rule=config.canary.rule,
+    )  # fmt: skip
+
+
+def _check_identity(config: Nightly, tonight: Tonight, earlier: Sequence[Night]) -> None:
+    """IntegrityError where a model or the suite is not what was pinned, or what the nights before had."""
+    for side, found in (("candidate", tonight.candidate_digest), ("trusted", tonight.trusted_digest)):
+        pinned = getattr(config.file, f"{side}_digest")
+        if pinned is not None and found != pinned:
+            raise IntegrityError(
+                f"{config.source.name}: {side}_digest is {pinned}, but {getattr(config.file, side)} is {found}: its "
+                "files are not those that were pinned; put them back, or pin the new digest"
+            )
+    if not earlier:
+        return
+    last = earlier[-1]
+    for what, now in (("suite_digest", tonight.suite_digest), ("trusted_digest", tonight.trusted_digest)):
+        if last[what] != now:
+            raise IntegrityError(
+                f"{what}: {last[what]} in the night of {last['date']}, {now} now. A series of nights is of one suite "
+                "against one trusted model: put the old one back, or begin a new series with another --out"
+            )

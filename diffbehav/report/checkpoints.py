@@ -1,0 +1,79 @@
+"""checkpoints.json: the runs of a training series side by side."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from diffbehav.errors import InputError, IntegrityError
+from diffbehav.report.drift import drift
+from diffbehav.report.series import read_run, rules_over
+from diffbehav.store import RunFolder
+
+SCHEMA = "diffbehav.checkpoints/1"
+SERIES = "diffbehav.series/1"
+
+
+def series_file(folder: Path) -> Path:
+    """Which checkpoints a folder compares, in which order, and how; the runs lie beside it."""
+    return folder / "series.json"
+
+
+def read_series(folder: Path) -> dict[str, Any]:
+    """The content of series.json; InputError where `folder` has none."""
+    try:
+        found = json.loads(series_file(folder).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} is no folder of compared checkpoints: it has no series.json") from error
+    except json.JSONDecodeError as error:
+        raise IntegrityError(f"{series_file(folder)}:{error.lineno}: not valid JSON ({error.msg})") from error
+    if not isinstance(found, dict) or found.get("schema") != SERIES:
+        raise IntegrityError(f"{series_file(folder)}: schema {SERIES!r} was expected")
+    return found
+
+
+def checkpoints(folder: Path) -> dict[str, Any]:
+    """Drift, factor effects, residual cells and every rule at every checkpoint of a finished series."""
+    series = read_series(folder)
+    runs = [
+        read_run(each["name"], RunFolder(folder / (each["same_as"] or each["name"])).database)
+        for each in series["checkpoints"]
+    ]
+    rules = rules_over(runs)
+    confirmed = [each["rule"] for each in rules if each["first_confirmed"] is not None]
+    measured = {database: drift(database, confirmed) for database in dict.fromkeys(run.database for run in runs)}
+    settings = series["settings"]
+    return {
+        "schema": SCHEMA,
+        "settings": settings,
+        "promise": promise(settings, checkpoints=len(measured)),
+        "drift_over": _drift_over(len(confirmed)),
+        "checkpoints": [
+            {**each, "verdict": run.facts["verdict"], "drift": measured[run.database]}
+            for each, run in zip(series["checkpoints"], runs, strict=True)
+        ],
+        "rules": rules,
+    }
+
+
+def promise(settings: Mapping[str, Any], *, checkpoints: int) -> list[str]:
+    """What is and what is not promised over a series, in sentences."""
+    level, points = settings["level"], 100 * settings["delta"]
+    return [
+        f"At each checkpoint by itself: of the rules marked CONFIRMED there, at most {level:.0%} on average have a "
+        f"true excess-divergence rate of at most {points:g} points over matched controls (e-BH over the rules found at "
+        "that checkpoint and those of other checkpoints that were asked there).",
+        f"Not over the {checkpoints} checkpoints together: each of them has false discoveries of its own, and a rule "
+        "that is listed because one checkpoint confirmed it was chosen among all.",
+        "A change is shown between two checkpoints at which fresh pairs decided. NOT CONFIRMED means that up to 40 "
+        f"matched pairs, or a whole test, gave no sign of an excess above {points:g} points; the 95 % sequence says "
+        "how much can be left. INCONCLUSIVE and NOT TESTED are never read as absence.",
+        "Which step of the training brought a change is not shown: it lies after the one checkpoint and not later than "
+        "the other. A rule that no search proposed at any checkpoint is in no row.",
+    ]
+
+
+def _drift_over(confirmed: int) -> str:
+    rules = "the rule that is" if confirmed == 1 else f"all {confirmed} rules that are"
+    return f"the conditions outside {rules} CONFIRMED at any checkpoint" if confirmed else "all conditions"
+
