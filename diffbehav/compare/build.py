@@ -62,7 +62,8 @@ def compare(run: Path) -> None:
         hits = count_hits(facts, threshold=ruled.threshold, searched=searched)
         coverage = fill_coverage(builder, folder, settings, conditions, scores, hits=hits)
         known = settings | coverage | {"sensitivity": read_sensitivity(folder, searched)}
-        builder.append("run", _run_rows(known, scores, ruled, searched))
+        collected = measured["condition_id"].n_unique()
+        builder.append("run", _run_rows(known, scores, ruled, searched, collected=collected))
 
 
 def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> None:
@@ -186,12 +187,13 @@ def _append_positions(
 
 
 def _run_rows(
-    settings: Mapping[str, Any], scores: pl.DataFrame, ruled: Ruled, searched: Searched | None
+    settings: Mapping[str, Any], scores: pl.DataFrame, ruled: Ruled, searched: Searched | None, *, collected: int
 ) -> pl.DataFrame:
     said = verdict(
         ruled.findings["status"].to_list(),
         searched=searched,
         conditions=scores.height,
+        collected=collected,
         unscored=scores["score"].null_count(),
     )
     silent = said.word == "NO_DIVERGENCE_FOUND"

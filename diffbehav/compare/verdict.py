@@ -16,10 +16,13 @@ class Verdict(NamedTuple):
     reasons: Sequence[str]
 
 
-def verdict(statuses: Sequence[str], *, searched: Searched | None, conditions: int, unscored: int) -> Verdict:
+def verdict(
+    statuses: Sequence[str], *, searched: Searched | None, conditions: int, collected: int, unscored: int
+) -> Verdict:
     """What the findings' `statuses` come to; `unscored` of the `conditions` have no screen score.
 
-    A screen can find nothing or propose rules; only confirmation on fresh data can say that the models part.
+    A screen can find nothing or propose rules; only confirmation on fresh data can say that the models part. A run of
+    which only some conditions were `collected` cannot say that they do not: which ones are missing is no accident.
     """
     count = Counter(statuses)
     open_questions = []
@@ -44,6 +47,9 @@ def verdict(statuses: Sequence[str], *, searched: Searched | None, conditions: i
     if count["CONFIRMED"] and searched is not None:
         found = f"{_rules(count['CONFIRMED'], '')} been confirmed on fresh matched pairs"
         return Verdict("DIVERGENT", [found, searched.promise(), *open_questions])
+    if collected < conditions:
+        missing = f"{conditions - collected:,} of {conditions:,} conditions were not collected"
+        return Verdict("INVALID", [f"{missing}: repeat the command of the run, which goes on where it stopped"])
     return Verdict("INCONCLUSIVE" if open_questions else "NO_DIVERGENCE_FOUND", open_questions)
 
 

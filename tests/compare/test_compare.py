@@ -168,7 +168,8 @@ def test_conditions_that_are_not_collected_yet_are_null_with_that_reason(tmp_pat
     )
     assert missing.fetchall() == [(88 * len(DISTANCES), len(DISTANCES))]
     reasons = json.loads(connection.sql("SELECT value FROM run WHERE key = 'verdict_reasons'").fetchall()[0][0])
-    assert "88 of 600 conditions have no screen score" in reasons
+    assert reasons[0].startswith("88 of 600 conditions were not collected")
+    assert connection.sql("SELECT value FROM run WHERE key = 'verdict'").fetchall() == [('"INVALID"',)]
 
 
 def test_a_missing_or_damaged_part_is_named(tmp_path: Path) -> None:

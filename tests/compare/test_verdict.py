@@ -25,6 +25,15 @@ def searched(*, exhausted: bool = True, unmeasured: int = 0) -> Searched:
 def test_only_a_search_that_measured_and_asked_everything_can_end_without_a_finding(
     statuses: list[str], search: Searched | None, unscored: int, word: str
 ) -> None:
-    said = verdict(statuses, searched=search, conditions=100, unscored=unscored)
+    said = verdict(statuses, searched=search, conditions=100, collected=100, unscored=unscored)
     assert said.word == word
     assert bool(said.reasons) == (word != "NO_DIVERGENCE_FOUND")
+
+
+@pytest.mark.parametrize("statuses", [[], ["NOT TESTED"], ["INCONCLUSIVE"]])
+def test_a_run_that_was_not_collected_whole_is_invalid_unless_a_rule_was_confirmed(statuses: list[str]) -> None:
+    said = verdict(statuses, searched=searched(), conditions=100, collected=99, unscored=1)
+    assert said.word == "INVALID"
+    assert said.reasons[0].startswith("1 of 100 conditions were not collected")
+    confirmed = verdict([*statuses, "CONFIRMED"], searched=searched(), conditions=100, collected=99, unscored=1)
+    assert confirmed.word == "DIVERGENT"
