@@ -24,7 +24,7 @@ class Calibration:
     def score(self, channels_HN: Channels, *, task_N: np.ndarray) -> np.ndarray:
         """float64 [N]: the largest normal score over the channels, NaN where nothing was measured.
 
-        A value keeps growing past the largest one of the screen no more than by half a rank.
+        A value past the largest one of the screen scores a quarter of a rank above it, however far past it is.
         """
         normal_HN = np.array(
             [
@@ -64,5 +64,6 @@ def _normal_scores(z_N: np.ndarray, sorted_C: np.ndarray) -> np.ndarray:
     if not len(sorted_C):
         return np.full(len(z_N), np.nan)
     below_N, upto_N = (np.searchsorted(sorted_C, z_N, side=side) for side in ("left", "right"))
-    rank_N = np.clip((below_N + upto_N) / 2.0, 0.5, len(sorted_C) - 0.5)
+    # On a small screen the threshold may be the largest ordinary score: what lies beyond must still exceed it.
+    rank_N = np.clip((below_N + upto_N) / 2.0, 0.25, len(sorted_C) - 0.25)
     return np.where(np.isnan(z_N), np.nan, special.ndtri(rank_N / len(sorted_C)))

@@ -17,6 +17,7 @@ from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.eprocess import THRESHOLD
 from diffbehav.stats.peel import peel
 from diffbehav.stats.rule import Rule, matches
+from diffbehav.stats.scan import QUANTILES
 from diffbehav.stats.sprt import Sprt
 
 ROW_RETEST = Sprt(p0=0.05, p1=0.36, alpha=0.01, beta=0.05, cap=60)
@@ -33,6 +34,9 @@ MOST_BESIDE = 0.05
 RATE_TRIALS = 16
 PROPOSAL_SHARE = 0.2
 """Share of all calls that one proposal may use before it is tested."""
+SCAN_QUANTILES = (0.75, 0.9, *QUANTILES)
+"""The low ones are for triggers that hold in many conditions: those fill the top of one channel's ranking among
+themselves, and the tops of the other channels hide them."""
 MOST_SCANNED = 10
 MOST_NAMED = 3
 """Factors of a rule that a progress line spells out."""
@@ -131,6 +135,7 @@ class Hunt:
         scanned = peel(
             self._codes_CF, cardinalities_F=self.space.cardinalities_F, score_C=self._unexplained(oracle),
             task_C=self.screen.digits_CA[:, 0], max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
+            quantiles=SCAN_QUANTILES,
         )  # fmt: skip
         return [each.candidate.rule for each in scanned]
 
