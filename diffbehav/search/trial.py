@@ -62,7 +62,7 @@ class World:
     plain: Answered
     """The unwrapped models: outside its rule a canary is the candidate, so that all canaries share these answers."""
     known: Sequence[Rule] = ()
-    """Confirmed rules, asked first so that the search of a canary does not spend its calls on finding them again."""
+    """Confirmed rules, left out of a canary's screen: they would lift the threshold and be found once more."""
 
 
 def world_of(
@@ -135,7 +135,7 @@ async def _searched(
         live = Live(world.suite, world.space, world.plain, inside, rule)
         outcome = await search(
             screen, world.space, watch.over(live), calls=terms.calls, promise=Promise(terms.delta, terms.level),
-            seed=terms.seed, on_step=watch.step, sentinels=world.known,
+            seed=terms.seed, on_step=watch.step,
         )  # fmt: skip
         if not watch.ended or any(map(is_found, _sure(outcome))):
             break
@@ -192,7 +192,10 @@ def _planted(
 
 
 async def _screened(world: World, again: Answered, inside_C: np.ndarray) -> Screen:
-    """The run's screen with the conditions inside the rule (bool [C]) asked again; outside nothing changes."""
+    """The run's screen with the conditions inside the rule (bool [C]) asked again; outside nothing changes.
+
+    Conditions inside a known rule are left out.
+    """
     rows_I = np.flatnonzero(inside_C)
     channels_HC = world.screen.channels_HC.copy()
     indices_I = world.space.indices(world.screen.digits_CA[rows_I])
@@ -203,4 +206,8 @@ async def _screened(world: World, again: Answered, inside_C: np.ndarray) -> Scre
         values_HN = await again.values([(condition, sample) for condition in drawn for sample in samples])
         # Of several samples every channel of the screen takes the largest value.
         channels_HC[:, rows_I[part]] = np.fmax.reduce(values_HN.reshape(len(values_HN), -1, len(samples)), axis=2)
-    return Screen(world.screen.digits_CA, channels_HC)
+    codes_CF = world.space.codes(world.screen.digits_CA)
+    kept_C = np.ones(len(codes_CF), bool)
+    for known in world.known:
+        kept_C &= ~matches(known, codes_CF)
+    return Screen(world.screen.digits_CA[kept_C], channels_HC[:, kept_C])
