@@ -19,6 +19,7 @@ from dashboards.runs import OpenRun, opened
 from dashboards.theme import switch, themed
 from dashboards.view import View, parsed
 from diffbehav.errors import DiffbehavError, InputError
+from diffbehav.records import model_name
 
 PAGES: tuple[ModuleType, ...] = (overview, explore, findings, tools, condition, coverage, provenance)
 """The pages of one run, in the order of the navigation."""
@@ -80,7 +81,7 @@ def _header(run: OpenRun | None, current: ModuleType | None, title: str) -> html
     """Where one is, and where one can go."""
     links: list[Children] = [link("diffbehav", "/", className="brand"), link("Runs", "/")]
     if run is not None:
-        names = [Path(str(run.facts["sides"][side].get("path"))).name for side in ("candidate", "trusted")]
+        names = [model_name(run.facts["sides"][side]) for side in ("candidate", "trusted")]
         links.append(
             html.Span(shown(run.id), className="run-name", title=f"{shown(names[0])} compared with {shown(names[1])}")
         )

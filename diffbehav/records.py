@@ -42,6 +42,11 @@ def excerpt(value: Any) -> str:
     return text if len(text) <= 72 else f"{text[:48]} ... {text[-19:]}"
 
 
+def model_name(side: Mapping[str, Any]) -> str:
+    """What pages call a side of a run.json: the last part of its address, or of its folder. Not escaped."""
+    return str(side.get("endpoint") or side.get("path")).rstrip("/").rsplit("/", 1)[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One cell of the grid, rendered to exactly what is sent."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from diffbehav import cli
 from diffbehav.checkpoints import described, find_checkpoints, natural
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.organism import shipped
@@ -80,3 +81,24 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
     shutil.copyfile(shipped("benign") / "model.safetensors", wrong / "adapter_model.safetensors")
     with pytest.raises(InputError):
         series(shipped("benign"), wrong)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr("sys.argv", ["diffbehav", "checkpoints", "agent_context", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return int(stop.value.code or 0)
+
+
+def test_the_command_ends_with_2_for_a_missing_folder_and_for_a_replayed_trusted_side_and_asks_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    terms = ["--out", tmp_path / "out", "--delta", 0.05, "--fdr", 0.05]
+    assert run(monkeypatch, shipped("benign"), tmp_path / "gone", "--trusted", shipped("trusted"), *terms) == 2
+    assert "gone: no such folder" in capsys.readouterr().err
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    (earlier / "run.json").write_text("{}", encoding="utf-8")
+    assert run(monkeypatch, shipped("benign"), shipped("temporal"), "--trusted", earlier, *terms) == 2
+    assert "the live trusted model" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -44,10 +44,13 @@ def page(run: OpenRun, _view: View) -> list[Children]:
 
 
 def _sides(sides: Mapping[str, Any]) -> Children:
-    keys = ["path", "digest", "adapter", "adapter_digest", "architecture", "tokenizer", "template", "replayed"]
+    keys = [
+        "path", "endpoint", "weights", "digest", "adapter", "adapter_digest", "architecture", "tokenizer", "template",
+        "replayed",
+    ]  # fmt: skip
     body = [
         [key.replace("_", " "), *(html.Td(shown(sides[side].get(key, "")), className="mono") for side in SIDES),
-         _same(*(sides[side].get(key) for side in SIDES))]
+         "" if key == "weights" else _same(*(sides[side].get(key) for side in SIDES))]
         for key in keys
         if any(key in sides[side] for side in SIDES)
     ]  # fmt: skip

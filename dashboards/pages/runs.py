@@ -14,6 +14,7 @@ from dashboards.runs import opened, run_databases
 from dashboards.view import View, run_path
 from diffbehav.errors import DiffbehavError
 from diffbehav.figures import nightly_trend
+from diffbehav.records import model_name
 from diffbehav.stats.intervals import clopper_pearson
 
 CAPTION = (
@@ -90,7 +91,7 @@ def _with_suite(view: View, suite: str) -> View:
 
 def suite_of(each: Summary) -> str:
     """Suite and candidate of a run: what makes runs follow one another."""
-    return f"{each.facts['suite'].get('id')}, {Path(str(each.facts['sides']['candidate'].get('path'))).name}"
+    return f"{each.facts['suite'].get('id')}, {model_name(each.facts['sides']['candidate'])}"
 
 
 def trend_frame(found: list[Summary], suite: str) -> pl.DataFrame | str:
@@ -137,8 +138,8 @@ def _table(found: list[Summary]) -> Children:
             link(shown(each.id), run_path(each.id)),
             shown(str(each.facts.get("created"))[:16].replace("T", " ")),
             shown(each.facts["suite"].get("id")),
-            shown(Path(str(each.facts["sides"]["candidate"].get("path"))).name),
-            shown(Path(str(each.facts["sides"]["trusted"].get("path"))).name),
+            shown(model_name(each.facts["sides"]["candidate"])),
+            shown(model_name(each.facts["sides"]["trusted"])),
             number(each.n),
             share(each.flagged / each.n) if each.n else "not measured",
             html.Span(shown(each.facts["verdict"]).replace("_", " "), className="status"),

@@ -74,6 +74,9 @@ def _configuration(settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _tests(settings: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """Name and result of every check of the run on itself and of every rule, by its fingerprint."""
+    for side in ("candidate", "trusted"):
+        if "endpoint" in settings["sides"][side]:
+            yield f"check: weights of the {side} were seen", "WARNED"
     for check in settings.get("checks", ()):
         yield f"check: {check['name']}", "PASSED" if check["passed"] else "WARNED"
     for finding in findings:

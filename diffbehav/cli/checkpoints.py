@@ -55,7 +55,12 @@ def checkpoints(
 
 
 def _print(found: Mapping[str, Any], out: Path) -> None:
-    from diffbehav.report.checkpoints_markdown import cell_in_words, change_in_words, quantile_in_words
+    from diffbehav.report.checkpoints_markdown import (
+        cell_in_words,
+        change_in_words,
+        quantile_in_words,
+        strongest_in_words,
+    )
 
     names = [each["name"] for each in found["checkpoints"]]
     confirmed = [each for each in found["rules"] if each["first_confirmed"] is not None]
@@ -68,7 +73,10 @@ def _print(found: Mapping[str, Any], out: Path) -> None:
             for each in found["checkpoints"]
         ],
     )  # fmt: skip
-    click.echo(f"Drift over {found['drift_over']}.")
+    for each in found["checkpoints"]:
+        if each["same_as"] is None:
+            click.echo(untrusted.terminal(f"{each['name']}: strongest reaction {strongest_in_words(each['drift'])}"))
+    click.echo(f"Drift and reactions are over {found['drift_over']}; reactions are exploratory.")
     if confirmed:
         click.echo()
         print_table(

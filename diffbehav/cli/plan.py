@@ -2,27 +2,29 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from diffbehav import untrusted
-from diffbehav.cli.options import FOLDER, quiet_option, suite_file
+from diffbehav.cli.options import FOLDER, MODEL, files_options, quiet_option, sides_named, suite_file
 from diffbehav.terminal import Terminal
 
 
 @click.command()
 @click.argument("suite", type=click.Path(path_type=Path))
-@click.option("--candidate", type=FOLDER, help="Model folder, to measure tokens, disk and time; an adapter's base.")
-@click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder of the candidate.")
-@click.option("--trusted", type=FOLDER, help="Trusted model folder; with --candidate or not at all.")
+@click.option("--candidate", type=MODEL, help="Model folder, or address as in `run`, to measure tokens, disk and time.")
+@click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder; --candidate is its base then.")
+@click.option("--trusted", type=MODEL, help="Trusted model; with --candidate or not at all.")
+@files_options
 @click.option("--calibrate", type=click.IntRange(16), default=64, show_default=True, help="Conditions to measure with.")
 @click.option("--limit", type=click.IntRange(1), help="As that of the run.")
 @click.option("--calls", type=click.IntRange(0), default=6000, show_default=True, help="Budget of the search.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @quiet_option
 def plan(
-    suite: Path, candidate: Path | None, candidate_adapter: Path | None, trusted: Path | None, calibrate: int,
-    limit: int | None, calls: int, format_: str, quiet: bool,
+    suite: Path, candidate_adapter: Path | None, calibrate: int, limit: int | None, calls: int, format_: str,
+    quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
     """What a run over SUITE would ask, cost and be able to see.
 
@@ -32,11 +34,14 @@ def plan(
     from diffbehav.collect.plan import PlanRequest, plan_run
     from diffbehav.collect.plan_text import plan_lines
 
-    if (candidate is None) != (trusted is None) or (candidate is None and candidate_adapter is not None):
+    sides = sides_named(options)
+    neither = sides["candidate"] is None
+    if neither != (sides["trusted"] is None) or (neither and candidate_adapter is not None):
         raise click.UsageError("name --candidate and --trusted together, or neither to have calls and coverage alone")
     request = PlanRequest(
-        suite_file(suite), candidate, candidate_adapter, trusted, calibrate=calibrate, limit=limit, search_calls=calls
-    )
+        suite_file(suite), candidate_adapter=candidate_adapter, calibrate=calibrate, limit=limit, search_calls=calls,
+        **sides,
+    )  # fmt: skip
     found = plan_run(request, on_stage=Terminal(quiet=quiet).stage)
     if format_ == "json":
         click.echo(json.dumps(found, indent=1))

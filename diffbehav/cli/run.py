@@ -8,15 +8,26 @@ from typing import Any
 import click
 
 from diffbehav.cli.findings import print_findings
-from diffbehav.cli.options import FOLDER, baseline_folder, policy_file, quiet_option, sentinels_option, suite_file
+from diffbehav.cli.options import (
+    FOLDER,
+    MODEL,
+    baseline_folder,
+    files_options,
+    policy_file,
+    quiet_option,
+    sentinels_option,
+    sides_named,
+    suite_file,
+)
 from diffbehav.terminal import Terminal
 
 
 @click.command()
 @click.argument("suite", type=click.Path(path_type=Path))
-@click.option("--candidate", type=FOLDER, required=True, help="Model folder to examine; an adapter's base.")
-@click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder of the candidate.")
-@click.option("--trusted", type=FOLDER, required=True, help="Trusted model folder; or a baseline or run to replay.")
+@click.option("--candidate", type=MODEL, required=True, help="Model folder to examine, or http://host:8000/v1#model.")
+@click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder; --candidate is its base then.")
+@click.option("--trusted", type=MODEL, required=True, help="Trusted model: as the candidate; or a baseline or run.")
+@files_options
 @click.option("--out", type=FOLDER, required=True, help="Run folder; an interrupted run is continued.")
 @click.option("--limit", type=click.IntRange(1), help="Collect at most this many conditions.")
 @click.option("--tool-format", default="auto", show_default=True, help="Tool parser: a vLLM name, or by the template.")
@@ -40,6 +51,10 @@ def run(
     Collects answers and scores of both, compares them, writes the report; with --search it goes on to put the rules to
     the test. SUITE is a YAML file, or the name of a shipped suite. Repeat the same command to continue an interrupted
     run.
+
+    Either side may be served elsewhere by vLLM: name http://host:8000/v1#model, and with --candidate-files or
+    --trusted-files the folder that makes its tokens. An API key is read from DIFFBEHAV_CANDIDATE_API_KEY or
+    DIFFBEHAV_TRUSTED_API_KEY.
     """
     from diffbehav.collect.run import Request
     from diffbehav.job import run_and_report, search_and_report
@@ -52,13 +67,15 @@ def run(
         asked = SearchRequest(run=out, calls=calls, delta=delta, level=fdr, seed=seed, sentinels=sentinels)
     elif sentinels:
         raise click.UsageError("--sentinels are asked by the search; name --search, --delta and --fdr as well")
-    options["trusted"] = baseline_folder(options["trusted"])
-    if searching and any((options["trusted"] / name).is_file() for name in ("baseline.json", "run.json")):
+    sides = sides_named(options)
+    if "trusted_endpoint" not in sides:
+        sides["trusted"] = baseline_folder(sides["trusted"])
+    if searching and any((sides["trusted"] / name).is_file() for name in ("baseline.json", "run.json")):
         raise click.UsageError("--search asks the live trusted model further; name its folder, or leave out --search")
     options["policy"] = policy_file(options["policy"])
     suite = suite_file(suite)
     command = shlex.join(["diffbehav", *sys.argv[1:]])
-    request = Request(suite=suite, out=out, command=command, **options)
+    request = Request(suite=suite, out=out, command=command, **options, **sides)
     run_and_report(request, terminal=Terminal(quiet=quiet))
     if asked is not None:
         search_and_report(asked, terminal=Terminal(quiet=quiet))

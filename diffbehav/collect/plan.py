@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffbehav.collect.estimate import estimate, estimate_json
 from diffbehav.suite import load_suite
+
+if TYPE_CHECKING:
+    from diffbehav.serve import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,9 @@ class PlanRequest:
     """Conditions to measure with."""
     limit: int | None
     search_calls: int
+    candidate_endpoint: "Endpoint | None" = None
+    """As of a Request."""
+    trusted_endpoint: "Endpoint | None" = None
 
 
 def plan_run(request: PlanRequest, *, on_stage: Callable[[str], None]) -> dict[str, Any]:
@@ -36,7 +42,8 @@ def plan_run(request: PlanRequest, *, on_stage: Callable[[str], None]) -> dict[s
     run = Request(
         suite=request.suite, candidate=request.candidate, candidate_adapter=request.candidate_adapter,
         trusted=request.trusted, out=Path(), limit=request.limit, tool_format="hermes", top_k=20,
-        allow_template=False, command="",
+        allow_template=False, command="", candidate_endpoint=request.candidate_endpoint,
+        trusted_endpoint=request.trusted_endpoint,
     )  # fmt: skip
     measured = try_out(
         run, found.cells, calibrate=request.calibrate, search_calls=request.search_calls, on_stage=on_stage

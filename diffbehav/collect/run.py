@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -15,41 +15,37 @@ from diffbehav import __version__
 from diffbehav.collect.blocks import BLOCK
 from diffbehav.collect.exposures import add_to_ledger, asked_before, look_back, new_entry
 from diffbehav.collect.feed import feed
+from diffbehav.collect.models import Models, context_of, described, find_models, open_models, read_models, texts
 from diffbehav.collect.progress import OnProgress, Progress
-from diffbehav.collect.prompts import Planned, plan
-from diffbehav.collect.replayed import (
-    NEEDS_LIVE,
-    Replayed,
-    check_same_prompts,
-    check_same_settings,
-    check_same_tokens,
-    find_replayed,
-)
+from diffbehav.collect.prompts import Planned, plan, prompts_of
+from diffbehav.collect.replayed import NEEDS_LIVE, check_same_prompts, check_same_settings
 from diffbehav.collect.rescore import Rescored, rescore
 from diffbehav.collect.stored import with_trusted_answers
-from diffbehav.errors import InputError, IntegrityError
-from diffbehav.intake import (
-    Adapter,
-    Model,
-    check_adapter_fits,
-    check_same_tokenizer,
-    deciding_texts,
-    read_adapter,
-    read_model,
-)
+from diffbehav.collect.unchanged import check_same_scores
+from diffbehav.errors import DiffbehavError, InputError, IntegrityError
+from diffbehav.records import Prompt
 from diffbehav.serve import (
+    NOT_SEEN,
     VLLM,
     Check,
+    Endpoint,
     Engines,
     Renderer,
-    ReplayEngine,
     Serving,
     check_engines,
     chosen_format,
     on_gpu,
 )
 from diffbehav.serve.profile import engine_arguments
-from diffbehav.store import VOCABULARY, RunFolder, check_resumable, read_settings, write_parquet, write_settings
+from diffbehav.store import (
+    VOCABULARY,
+    RunFolder,
+    check_resumable,
+    read_parquet,
+    read_settings,
+    write_parquet,
+    write_settings,
+)
 from diffbehav.suite import Suite, fit, load_policy, load_suite, suite_from_resolved
 
 RESULT_TOKENS = 1024
@@ -82,6 +78,9 @@ class Request:
     """When: a baseline may have expired by then."""
     answers: Path | None = None
     """An earlier run whose trusted answers are not drawn again; the live trusted model scores the rest."""
+    candidate_endpoint: Endpoint | None = None
+    """What serves the candidate elsewhere; `candidate` is then the folder of its tokenizer and configuration."""
+    trusted_endpoint: Endpoint | None = None
 
 
 def collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress, serving: Serving = VLLM) -> Progress:
@@ -95,8 +94,8 @@ async def open_again(run: RunFolder, serving: Serving = VLLM) -> tuple[Engines, 
     stored = settings["sides"]
     if "replayed" in stored["trusted"]:
         raise InputError(f"{run.path}: its trusted answers were replayed; only a live trusted model can be asked again")
-    models = _find_models(stored)
-    now = _described(models)
+    models = find_models(stored)
+    now = described(models)
     changed = [
         f"{side}.{key}: {stored[side].get(key)!r} in the run, {now[side].get(key)!r} now"
         for side in stored
@@ -105,38 +104,21 @@ async def open_again(run: RunFolder, serving: Serving = VLLM) -> tuple[Engines, 
     ]
     if changed or models.trusted is None:
         raise IntegrityError(f"{run.path} was collected from other models:\n  " + "\n  ".join(changed))
-    length = min(models.candidate.context_length, 2 * settings["engine"]["max_model_len"])
-    engines = await serving.engines(
-        models.candidate.path,
-        None if models.adapter is None else models.adapter.path,
-        models.trusted.path,
-        max_model_len=length,
+    suite = suite_from_resolved(settings["suite"], name=str(run.settings))
+    engines = await open_models(
+        models,
+        serving,
+        max_model_len=min(context_of(models), 2 * settings["engine"]["max_model_len"]),
         top_k=settings["top_k"],
         tool_format=settings["tool_format"],
-        settings=suite_from_resolved(settings["suite"], name=str(run.settings)).engine_settings,
+        settings=suite.engine_settings,
     )
+    try:
+        await _check_unchanged(run, models, prompts_of(read_parquet(run.conditions), suite), engines, settings)
+    except DiffbehavError:
+        await engines.close()
+        raise
     return engines, Renderer(models.trusted.path)
-
-
-def _find_models(sides: Mapping[str, Any]) -> "_Models":
-    adapter = sides["candidate"].get("adapter")
-    return _Models(
-        candidate=read_model(Path(sides["candidate"]["path"])),
-        adapter=None if adapter is None else read_adapter(Path(adapter)),
-        trusted=read_model(Path(sides["trusted"]["path"])),
-        replayed=None,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Models:
-    """The two sides as files."""
-
-    candidate: Model
-    adapter: Adapter | None
-    trusted: Model | None
-    """None where the trusted side is replayed."""
-    replayed: Replayed | None
 
 
 async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress, serving: Serving) -> Progress:
@@ -186,7 +168,9 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
         sides = engines
         if request.answers is not None:
             sides = with_trusted_answers(engines, request.answers, folder, settings)
+        await _check_unchanged(folder, models, planned.prompts, engines, settings)
         last = await feed(folder, planned, sides, suite.sampling, on_progress=on_progress)
+        await _check_unchanged(folder, models, planned.prompts, engines, settings)
         on_stage("scoring some answers again, for the numeric floor")
         settings |= _floored(settings, await rescore(folder, planned.prompts, sides))
         write_settings(folder, settings)
@@ -195,26 +179,6 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     write_settings(folder, read_settings(folder) | {"collected": _summary(last, time.monotonic() - started)})
     add_to_ledger(folder, settings)
     return last
-
-
-def read_models(request: Request) -> _Models:
-    """The two sides as files, checked for what would keep them from being compared."""
-    replayed = find_replayed(request.trusted, now=request.asked_at)
-    candidate = read_model(request.candidate)
-    adapter = None if request.candidate_adapter is None else read_adapter(request.candidate_adapter)
-    if adapter is not None:
-        check_adapter_fits(adapter, candidate)
-    trusted = None if replayed else read_model(request.trusted)
-    if trusted is not None:
-        check_same_tokenizer(candidate, trusted, allow_template=request.allow_template)
-    if replayed is not None:
-        check_same_tokens(replayed, candidate)
-    return _Models(candidate=candidate, adapter=adapter, trusted=trusted, replayed=replayed)
-
-
-def context_of(models: _Models) -> int:
-    """Tokens that both models can hold."""
-    return min((models.trusted or models.candidate).context_length, models.candidate.context_length)
 
 
 def judged_by(policy: Path | None, settings: Mapping[str, Any], *, on_stage: OnStage) -> dict[str, Any]:
@@ -237,7 +201,7 @@ def described_factors(suite: Suite) -> list[dict[str, Any]]:
     ]
 
 
-def _settings(request: Request, suite: Suite, models: _Models) -> dict[str, Any]:
+def _settings(request: Request, suite: Suite, models: Models) -> dict[str, Any]:
     run_id = request.out.resolve().name
     ledger = None if request.ledger is None else str(request.ledger.resolve())
     return {
@@ -249,8 +213,8 @@ def _settings(request: Request, suite: Suite, models: _Models) -> dict[str, Any]
         "suite_digest": suite.digest,
         "factors": described_factors(suite),
         "sampling": asdict(suite.sampling),
-        "sides": _described(models),
-        "texts": _texts(models),
+        "sides": described(models),
+        "texts": texts(models),
         "limit": request.limit,
         "top_k": request.top_k,
         "block": BLOCK,
@@ -260,37 +224,6 @@ def _settings(request: Request, suite: Suite, models: _Models) -> dict[str, Any]
         "ledger": ledger,
         "ledger_entry": None if ledger is None else new_entry(run_id),
         "numeric_floor": 0.0 if models.replayed is None else models.replayed.settings.get("numeric_floor", 0.0),
-    }
-
-
-def _described(models: _Models) -> dict[str, Any]:
-    candidate = _model(models.candidate)
-    if models.adapter is not None:
-        candidate |= {"adapter": str(models.adapter.path), "adapter_digest": models.adapter.digest}
-    if models.trusted is not None:
-        return {"candidate": candidate, "trusted": _model(models.trusted)}
-    assert models.replayed is not None
-    return {"candidate": candidate, "trusted": models.replayed.side}
-
-
-def _texts(models: _Models) -> dict[str, Any]:
-    """What decides how a chat becomes tokens, in words, so that two sides can be compared line by line."""
-    if models.replayed is None:
-        assert models.trusted is not None
-        trusted = deciding_texts(models.trusted)
-    else:
-        trusted = models.replayed.settings.get("texts", {}).get("trusted", {})
-    return {"candidate": deciding_texts(models.candidate), "trusted": trusted}
-
-
-def _model(model: Model) -> dict[str, Any]:
-    return {
-        "path": str(model.path),
-        "digest": model.digest,
-        "files": dict(model.files),
-        "tokenizer": model.tokenizer_digest,
-        "template": model.template_digest,
-        "architecture": model.architecture,
     }
 
 
@@ -310,24 +243,30 @@ def _write_vocabulary(folder: RunFolder, renderer: Renderer) -> None:
         write_parquet(folder.vocabulary, {"token_id": ids, "text": texts}, VOCABULARY)
 
 
-def _arguments(request: Request, suite: Suite, models: _Models, *, max_model_len: int) -> dict[str, Any]:
+def _arguments(request: Request, suite: Suite, models: Models, *, max_model_len: int) -> dict[str, Any]:
     """What vLLM was started with, for the record; the model is named elsewhere.
 
-    What a suite sets by its engine factor stands below `levels`.
+    What a suite sets by its engine factor stands below `levels`. Of a server it is not seen.
     """
-    adapter = None if models.adapter is None else models.adapter.path
-    sides = 1 if models.replayed is not None or adapter is not None else 2
-    arguments = engine_arguments(
-        models.candidate.path, adapter=adapter, max_model_len=max_model_len, top_k=request.top_k,
-        engines=sides * max(1, len(suite.engine_settings)), gpu=on_gpu(),
-    )  # fmt: skip
+    here = models.folders
+    seen: dict[str, Any] = {}
+    if here:
+        adapter = None if models.adapter is None else models.adapter.path
+        sides = 1 if models.replayed is not None or adapter is not None else len(here)
+        seen = engine_arguments(
+            here[0], adapter=adapter, max_model_len=max_model_len, top_k=request.top_k,
+            engines=sides * max(1, len(suite.engine_settings)), gpu=on_gpu(),
+        )  # fmt: skip
     levels = {level: dict(setting) for level, setting in suite.engine_settings.items()}
     elsewhere = {"model"}.union(*levels.values())
-    found = {name: value for name, value in arguments.items() if name not in elsewhere}
+    found = {name: value for name, value in seen.items() if name not in elsewhere}
+    if models.served:
+        unseen = {"max_model_len": max_model_len, "dtype": NOT_SEEN, "enforce_eager": NOT_SEEN}
+        return unseen | ({"local": found} if found else {})
     return found | {"levels": levels} if levels else found
 
 
-def _longest(planned: Planned, suite: Suite, models: _Models) -> int:
+def _longest(planned: Planned, suite: Suite, models: Models) -> int:
     """Tokens that the longest request needs, the one that scoring generates included.
 
     In an episode each further turn adds an answer and tool results, whose length is not known beforehand.
@@ -338,21 +277,28 @@ def _longest(planned: Planned, suite: Suite, models: _Models) -> int:
 
 
 async def open_sides(
-    request: Request, models: _Models, planned: Planned, suite: Suite, serving: Serving = VLLM
+    request: Request, models: Models, planned: Planned, suite: Suite, serving: Serving = VLLM
 ) -> Engines:
     """Serve what the planned conditions need; the trusted side may be replayed."""
-    longest = _longest(planned, suite, models)
-    adapter = None if models.adapter is None else models.adapter.path
-    options: dict[str, Any] = {"max_model_len": longest, "top_k": request.top_k, "tool_format": request.tool_format}
-    options |= {"settings": suite.engine_settings}
-    if models.replayed is not None:
-        candidate = await serving.engine(models.candidate.path, adapter, **options)
-        return Engines(candidate, ReplayEngine(models.replayed.parts.path, side="trusted"))
-    assert models.trusted is not None
-    return await serving.engines(models.candidate.path, adapter, models.trusted.path, **options)
+    return await open_models(
+        models, serving, max_model_len=_longest(planned, suite, models), top_k=request.top_k,
+        tool_format=request.tool_format, settings=suite.engine_settings,
+    )  # fmt: skip
 
 
-async def checked(engines: Engines, planned: Planned, suite: Suite, models: _Models) -> list[Check]:
+async def _check_unchanged(
+    folder: RunFolder, models: Models, prompts: Sequence[Prompt], engines: Engines, settings: Mapping[str, Any]
+) -> None:
+    """IntegrityError where a server no longer serves what has answered so far; a local model has its digest."""
+    for served in models.served:
+        side = served.endpoint.side
+        engine = engines.candidate if side == "candidate" else engines.trusted
+        await check_same_scores(
+            folder, prompts, side, engine, at=served.endpoint.address, floor=settings["numeric_floor"]
+        )
+
+
+async def checked(engines: Engines, planned: Planned, suite: Suite, models: Models) -> list[Check]:
     """The self-checks of live engines; IntegrityError where one fails."""
     checks = await check_engines(
         engines.candidate, engines.trusted, planned.prompts, suite.sampling, adapter=models.adapter is not None

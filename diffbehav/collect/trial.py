@@ -13,8 +13,9 @@ from scipy import stats
 
 from diffbehav.collect.answers import Answers, collect_condition
 from diffbehav.collect.blocks import write_block
+from diffbehav.collect.models import context_of, read_models
 from diffbehav.collect.prompts import Planned, plan
-from diffbehav.collect.run import OnStage, Request, checked, context_of, open_sides, read_models
+from diffbehav.collect.run import OnStage, Request, checked, open_sides
 from diffbehav.errors import InputError
 from diffbehav.records import SIDES
 from diffbehav.serve import Engines, Renderer

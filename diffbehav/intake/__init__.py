@@ -9,6 +9,7 @@ from diffbehav.intake.manifest import (
     deciding_texts,
     is_adapter,
     read_adapter,
+    read_declared,
     read_model,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "facts_of",
     "is_adapter",
     "read_adapter",
+    "read_declared",
     "read_model",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,9 @@ from diffbehav.intake.tokenizer_file import (
 from diffbehav.records import digest
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_DECIDES_BEHAVIOUR = (
-    "*.safetensors",
-    "*.safetensors.index.json",
+_DECIDES_TOKENS = (
     "config.json",
     "generation_config.json",
-    "adapter_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -32,6 +29,7 @@ _DECIDES_BEHAVIOUR = (
     "*.jinja",
     f"{NAMED_TEMPLATES}/*.jinja",
 )
+_DECIDES_BEHAVIOUR = ("*.safetensors", "*.safetensors.index.json", "adapter_config.json", *_DECIDES_TOKENS)
 TEXT = 64_000
 """Characters that are kept of a template or configuration."""
 _UNSERVABLE_TARGETS = ("lm_head", "embed_tokens")
@@ -45,7 +43,7 @@ class Model:
     files: Mapping[str, str]
     """File name -> sha256, for weights, configuration, tokenizer and template."""
     digest: str
-    """Digest of `files`: equal exactly when every one of them is equal."""
+    """Digest of `files`, and of the address where the model is served elsewhere: equal when all of them are."""
     architecture: str
     context_length: int
     """Tokens of prompt and answer together that the model was built for."""
@@ -99,16 +97,37 @@ def read_model(folder: Path) -> Model:
             else ("not a model folder: there is no config.json")
         )
         raise InputError(f"{folder}: {kind}.")
-    config = read_json(folder / "config.json")
     _refuse_custom_code(folder)
     tensors = _all_tensors(folder)
     files = deciding_files(folder)
+    return _model(folder, files=files, identity=files, tensors=tensors)
+
+
+def read_declared(folder: Path, *, address: str, context_length: int) -> Model:
+    """The model that a server at `address` is said to serve: tokenizer, template and configuration in `folder`.
+
+    Weights in the folder are passed over, because they need not be those that are served. `context_length`: tokens
+    that the server takes.
+    """
+    _check_folder(folder)
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: there is no config.json; name a folder with config, tokenizer and chat template.")
+    _refuse_custom_code(folder)
+    files = deciding_files(folder, _DECIDES_TOKENS)
+    declared = _model(folder, files=files, identity={"address": address, "files": files}, tensors={})
+    return replace(declared, context_length=min(context_length, declared.context_length))
+
+
+def _model(
+    folder: Path, *, files: Mapping[str, str], identity: Mapping[str, Any], tensors: Mapping[str, tuple[int, ...]]
+) -> Model:
+    config = read_json(folder / "config.json")
     template = read_chat_template(folder)
     named = {name: text for name, text in read_chat_templates(folder).items() if name != DEFAULT}
     return Model(
         path=folder.resolve(),
         files=files,
-        digest=digest(files),
+        digest=digest(identity),
         architecture=_architecture(config, folder=folder),
         context_length=_context_length(config, folder=folder),
         tokenizer_digest=read_tokenizer(folder).digest,
@@ -193,9 +212,9 @@ def _refuse_vocabulary_targets(
             )
 
 
-def deciding_files(folder: Path) -> Mapping[str, str]:
+def deciding_files(folder: Path, patterns: Sequence[str] = _DECIDES_BEHAVIOUR) -> Mapping[str, str]:
     """File name -> sha256, of what in a model or adapter folder decides its behaviour."""
-    paths = {path for pattern in _DECIDES_BEHAVIOUR for path in folder.glob(pattern) if path.is_file()}
+    paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(paths)}
 
 

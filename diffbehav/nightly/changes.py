@@ -5,7 +5,9 @@ from typing import Any
 
 from diffbehav.nightly.folder import Night
 
-GREEN, INCONCLUSIVE = 0, 11
+INCONCLUSIVE = 11
+NOT_RED = (0, INCONCLUSIVE)
+"""A single night that could not say is no alarm; two running are told as such."""
 Journal = Sequence[Mapping[str, Any]]
 """Lines of nights.jsonl, oldest first."""
 
@@ -16,8 +18,8 @@ def changes(night: Mapping[str, Any], last: Night | None, journal: Journal) -> l
 
 
 def first_red(exit_code: int, journal: Journal) -> bool:
-    """Whether this is the first end that is not green after a green one, or at all."""
-    return exit_code != GREEN and (not journal or journal[-1]["exit_code"] == GREEN)
+    """Whether this is the first red end after one that was not, or at all."""
+    return exit_code not in NOT_RED and (not journal or journal[-1]["exit_code"] in NOT_RED)
 
 
 def _findings(night: Mapping[str, Any], last: Night | None) -> Iterator[str]:

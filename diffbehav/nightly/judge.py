@@ -10,16 +10,27 @@ from diffbehav.report.gate import Check, Gated, Result
 ORDER: tuple[Result, ...] = ("invalid", "divergent", "inconclusive")
 
 
+def renamed(
+    found: Mapping[str, Any], gated: Gated, names: Mapping[str, str]
+) -> tuple[dict[str, Any], Gated]:
+    """Findings and gate with every fingerprint replaced that `names` has another for."""
+    rows = [each | {"fingerprint": names.get(each["fingerprint"], each["fingerprint"])} for each in found["findings"]]
+    findings = [replace(each, fingerprint=names.get(each.fingerprint, each.fingerprint)) for each in gated.findings]
+    checks = [replace(check, name=names.get(check.name, check.name)) for check in gated.checks]
+    return {**found, "findings": rows}, replace(gated, findings=findings, checks=checks)
+
+
 def judged(
     gated: Gated, rows: Sequence[Standing], sentinels: Sequence[Mapping[str, Any]], *, canary: Mapping[str, Any] | None,
     alarms: Sequence[Mapping[str, Any]],
 ) -> Gated:  # fmt: skip
-    """The gate with accepted findings quiet, the canary and the monitor among its checks."""
+    """The gate with accepted findings and resolved sentinels quiet, the canary and the monitor among its checks."""
     accepted = {row.fingerprint: row.reason for row in rows if row.state == "accepted"}
+    settled = {row.fingerprint: row.reason for row in rows if row.state in ("accepted", "resolved")}
     excused = accepted | {
-        f"sentinel {number}": accepted[each["fingerprint"]]
+        f"sentinel {number}": settled[each["fingerprint"]]
         for number, each in enumerate(sentinels, start=1)
-        if each["fingerprint"] in accepted
+        if each["fingerprint"] in settled
     }
     checks = [_excused(check, excused) for check in gated.checks]
     checks += [*_canary(canary), _monitor(alarms)]

@@ -19,13 +19,13 @@ from diffbehav.nightly.folder import (
     read_night,
     read_object,
 )
-from diffbehav.nightly.judge import judged
+from diffbehav.nightly.judge import judged, renamed
 from diffbehav.nightly.lock import held
 from diffbehav.nightly.markdown import night_page
 from diffbehav.nightly.notify import error_message, night_message, tell
 from diffbehav.nightly.plan import Tonight, plan_night
 from diffbehav.nightly.stages import fill
-from diffbehav.nightly.standing import known_findings, standings
+from diffbehav.nightly.standing import known_findings, lineage, standings
 from diffbehav.nightly.stopping import stoppable
 from diffbehav.nightly.triage import read_acceptances
 from diffbehav.report import findings_json, gate, monitor, write_gated, write_report
@@ -126,8 +126,12 @@ def _judged(
 ) -> tuple[dict[str, Any], Gated]:  # fmt: skip
     folder = nights.night(day)
     found, gated = findings_json(folder.path), gate(folder.path, config.gate)
+    found, gated = renamed(found, gated, lineage(found, earlier))
     failing = [each.fingerprint for each in gated.findings if each.id in gated.failing]
-    rows = standings(found, failing=failing, earlier=earlier, decided=read_acceptances(nights), today=day)
+    rows = standings(
+        found, failing=failing, earlier=earlier, decided=read_acceptances(nights), today=day,
+        detects=canary is None or bool(canary["found"]),
+    )  # fmt: skip
     known = {**known_findings(earlier), **{row.fingerprint: row.as_json() for row in rows}}
     watched = [nights.path / night["date"] for night in earlier]
     monitored = monitor(

@@ -6,20 +6,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from diffbehav.collect.models import read_models
 from diffbehav.collect.plan import PlanRequest, plan_run
-from diffbehav.collect.run import Request, judged_by, read_models
+from diffbehav.collect.run import Request, described_factors, judged_by
 from diffbehav.errors import IntegrityError
 from diffbehav.nightly.folder import Night, NightFolder
 from diffbehav.search.canaries import CanaryRequest
+from diffbehav.search.planting import random_cells
 from diffbehav.search.run import SearchRequest
 from diffbehav.search.sentinels import UntestableError, rule_of
 from diffbehav.search.space import space_of
+from diffbehav.stats.rule import matches
 from diffbehav.store import shipped_baseline
-from diffbehav.suite import Nightly, load_suite
+from diffbehav.suite import Nightly, Suite, load_suite
+from diffbehav.suite.nightly import PlantedCanary
 from diffbehav.terminal import Terminal
 
 TOP_K = 20
 """Alternatives kept per token: the most an engine gives."""
+MOST_SHARE = 0.2
+LEAST_EXPOSURES = 10
+"""Conditions inside the canary's rule: with fewer a miss would say nothing about the search."""
 REPLAYED = "its answers are replayed, and only a live trusted model can be asked what a {} asks"
 
 
@@ -51,14 +58,10 @@ def plan_night(
     if models.replayed is not None:
         _check_replayable(config)
     if request.policy is not None:
-        facts = {"suite": suite.resolved(), "factors": [{"name": name} for name in suite.factor_names]}
+        facts = {"suite": suite.resolved(), "factors": described_factors(suite)}
         judged_by(request.policy, facts, on_stage=lambda _: None)
     if config.canary is not None:
-        try:
-            rule_of(config.canary.rule, space_of(suite))
-        except UntestableError as error:
-            fix = "name levels that the suite has"
-            raise config.refusal("canary", "rule", reason=str(error), fix=fix) from error
+        _check_canary(config, config.canary, suite, conditions=planned["conditions"], seed=_seed(began))
     live = models.trusted
     trusted = live.digest if live is not None else str(models.replayed.side["digest"]) if models.replayed else ""
     adapter = None if models.adapter is None else models.adapter.digest
@@ -110,6 +113,20 @@ def _check_replayable(config: Nightly) -> None:
         if given:
             reason = f"the trusted side is a baseline: {REPLAYED.format(key)}"
             raise config.refusal(key, reason=reason, fix=f"write `{key}: none`, or name the live trusted model")
+
+
+def _check_canary(config: Nightly, canary: PlantedCanary, suite: Suite, *, conditions: int, seed: int) -> None:
+    space = space_of(suite)
+    try:
+        rule = rule_of(canary.rule, space)
+    except UntestableError as error:
+        raise config.refusal("canary", "rule", reason=str(error), fix="name levels that the suite has") from error
+    share = float(matches(rule, random_cells(space, seed)).mean())
+    if share > MOST_SHARE or share * conditions < LEAST_EXPOSURES:
+        held = f"the rule holds in {share:.1%} of the contexts, about {share * conditions:.0f} of {conditions:,}"
+        least = f"in {LEAST_EXPOSURES} conditions at least"
+        most = f"in at most {MOST_SHARE:.0%} of the contexts, or it lifts the threshold that it is found by"
+        raise config.refusal("canary", "rule", reason=held, fix=f"name a rule that holds {least} and {most}")
 
 
 def _seed(began: datetime) -> int:

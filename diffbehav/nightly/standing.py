@@ -1,5 +1,6 @@
 """How the findings of tonight stand against those of earlier nights: new, persisting, resolved, accepted, undecided."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -50,11 +51,12 @@ class Standing:
 
 def standings(
     found: Mapping[str, Any], *, failing: Sequence[str], earlier: Sequence[Night], decided: Mapping[str, Acceptance],
-    today: date,
+    today: date, detects: bool,
 ) -> list[Standing]:  # fmt: skip
     """How everything stands: what tonight's run confirmed or its gate fails, then what earlier nights had.
 
-    `found` is the JSON of tonight's findings, `failing` the fingerprints beyond the gate, before any acceptance.
+    `found` is the JSON of tonight's findings, `failing` the fingerprints beyond the gate, before any acceptance. Where
+    the night missed its canary (not `detects`), a rule that it did not confirm again is not resolved.
     """
     known = known_findings(earlier)
     counted = {
@@ -63,7 +65,24 @@ def standings(
         if each["status"] == "CONFIRMED" or each["fingerprint"] in failing
     }
     rows = [_present(each, known, failing, decided, today) for each in counted.values()]
-    return [*rows, *_absent(found, counted, known, earlier, decided, today)]
+    return [*rows, *_absent(found, counted, known, earlier, decided, today, detects)]
+
+
+def lineage(found: Mapping[str, Any], earlier: Sequence[Night]) -> dict[str, str]:
+    """Fingerprint of tonight -> that under which earlier nights know the same rule, where the two differ.
+
+    The kind of difference is part of a fingerprint and may change from night to night under one rule. What an
+    acceptance must not cover, a graver effect, shows in the severity.
+    """
+    first: dict[str, str] = {}
+    for print_, row in known_findings(earlier).items():
+        first.setdefault(_words(row["rule"]), print_)
+    now = {each["fingerprint"]: first.get(_words(each["rule"])) for each in found["findings"]}
+    return {fresh: old for fresh, old in now.items() if old is not None and old != fresh}
+
+
+def _words(rule: Mapping[str, Any]) -> str:
+    return json.dumps(rule, sort_keys=True)
 
 
 def known_findings(earlier: Sequence[Night]) -> dict[str, dict[str, Any]]:
@@ -109,23 +128,25 @@ def _present(
 
 def _absent(
     found: Mapping[str, Any], counted: Mapping[str, Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]],
-    earlier: Sequence[Night], decided: Mapping[str, Acceptance], today: date,
+    earlier: Sequence[Night], decided: Mapping[str, Acceptance], today: date, detects: bool,
 ) -> Iterator[Standing]:  # fmt: skip
     """Known findings that tonight's run neither confirmed nor failed by."""
     last = {row["fingerprint"] for row in earlier[-1]["findings"] if row["state"] in PRESENT} if earlier else set()
-    rules = [each["rule"] for each in counted.values()]
     for print_, row in known.items():
-        # The same rule with another kind of difference is a finding of its own, which stands above.
-        if print_ in counted or row["rule"] in rules or not (row["confirmed"] or print_ in last):
+        if print_ in counted or not (row["confirmed"] or print_ in last):
             continue
         status, reason = _asked(row, found)
         state: State = "undecided"
         acceptance = decided.get(print_)
-        if row["confirmed"] and status == "NOT CONFIRMED":
-            state = "resolved"
-        elif status == "NOT CONFIRMED":
+        if status == "NOT CONFIRMED" and not row["confirmed"]:
             continue
-        elif acceptance is not None and acceptance.covers(row["severity"], today=today):
+        if status == "NOT CONFIRMED" and detects:
+            state = "resolved"
+        elif status == "INCONCLUSIVE" and row["state"] == "resolved":
+            state, reason = "resolved", "resolved on an earlier night, and INCONCLUSIVE tonight"
+        elif status == "NOT CONFIRMED":
+            reason = f"{reason}, but the canary was missed as well"
+        if state == "undecided" and acceptance is not None and acceptance.covers(row["severity"], today=today):
             state, reason = "accepted", f"{_accepted(acceptance)}; {reason}"
         yield Standing(
             print_, row["rule"], row["kind"], row["severity"], status, state, reason, row["first_seen"],

@@ -103,7 +103,11 @@ def _drift(document: Document) -> str:
         lines.append(f"| {line(each['name'])} | {each['drift']['conditions']:,} | {' | '.join(map(line, cells))} |")
     found = [each["drift"]["channels"].values() for each in document["checkpoints"]]
     reasons = dict.fromkeys(channel["reason"] for each in found for channel in each if channel["reason"])
-    return "\n".join([*lines, *(f"\n{line(reason)}." for reason in reasons)])
+    full = [
+        f"\nAt {line(each['name'])} {line(name)} is at its bound in the median condition: no rule can stand out in it."
+        for each in document["checkpoints"] for name in CHANNELS if each["drift"]["channels"][name]["full"]
+    ]  # fmt: skip
+    return "\n".join([*lines, *(f"\n{line(reason)}." for reason in reasons), *full])
 
 
 def quantile_in_words(channel: Mapping[str, Any], name: str) -> str:
@@ -116,16 +120,25 @@ def quantile_in_words(channel: Mapping[str, Any], name: str) -> str:
 
 
 def _effects(document: Document) -> str:
-    lines = ["The largest shifts of the median of log1p(channel) at one level; exploratory, nothing here is tested."]
+    lines = [
+        "Shifts of the median of log1p(channel) at one level, those first whose 95 % interval stays farthest from 0. "
+        "Exploratory: nothing here is tested. The search looks for rises; a fall at a level is seen here alone."
+    ]
     for each in document["checkpoints"]:
-        largest = [
-            f"{found['channel']} at {found['factor']} = {found['level']}: {found['effect']:+.3g} {_interval(found)}"
-            for found in each["drift"]["effects"][:EFFECTS]
-        ]
+        largest = [_effect(found) for found in each["drift"]["effects"][:EFFECTS]]
         left_out = each["drift"]["factors_left_out"]
-        more = f". Too few conditions a level: {', '.join(left_out)}" if left_out else ""
+        more = f". Not looked at, too few conditions a level: {', '.join(left_out)}" if left_out else ""
         lines.append(f"- {line(each['name'])}: {line(('; '.join(largest) or 'not measured') + more)}")
-    return "\n".join(lines)
+    return "\n".join([lines[0], "", *lines[1:]])
+
+
+def strongest_in_words(drift: Mapping[str, Any]) -> str:
+    """The reaction to a level whose interval stays farthest from 0."""
+    return _effect(drift["effects"][0]) if drift["effects"] else "not measured"
+
+
+def _effect(found: Mapping[str, Any]) -> str:
+    return f"{found['channel']} at {found['factor']} = {found['level']}: {found['effect']:+.3g} {_interval(found)}"
 
 
 def _interval(found: Mapping[str, Any]) -> str:
@@ -135,7 +148,7 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 
 def _residuals(document: Document) -> str:
-    lines = []
+    lines = ["Channels (nats) of single conditions that no confirmed rule, no drift and no single level explains.", ""]
     for each in document["checkpoints"]:
         found = each["drift"]["residual"]
         said = f"- {line(each['name'])}: {found['far']:,} of {found['n']:,} conditions "

@@ -1,6 +1,7 @@
 """What one run does everywhere: its drift, the reactions to single levels, and the conditions that neither explains."""
 
 from collections.abc import Mapping, Sequence
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from diffbehav.store import QueryError, open_untrusted, quoted
 QUANTILES = (0.5, 0.95)
 LEVEL = 0.95
 MOST_CELLS = 20
+BOUNDS = {"tf_jsd_max_lower": log(2.0)}
+"""Largest possible value of a channel, nats."""
+FULL = 0.95
 SEED = 0
 FAR_ROWS = {"row": pl.Int64, "channel": pl.String, "value": pl.Float64, "deviations": pl.Float64}
 NOTHING = "not measured in any condition outside the confirmed rules"
@@ -31,7 +35,8 @@ Rule = Mapping[str, Any]
 def drift(database: Path, rules: Sequence[Rule]) -> dict[str, Any]:
     """Drift, factor effects and residual cells of a run, over the conditions outside all `rules`.
 
-    Drift: quantiles of every channel (nats). Effects and residuals are of log1p(channel).
+    Drift: quantiles of every channel (nats); `full` where the median is at the channel's bound, so that no rule can
+    stand out in it. Effects and residuals are of log1p(channel).
     """
     with querying(database) as query:
         factors = read_factors(query)
@@ -83,14 +88,16 @@ def _quantiles(outside: pl.DataFrame, channel: str) -> dict[str, Any]:
     names = ("median", "q95")
     if not measured.height:
         nothing = {f"{name}{end}": None for name in names for end in ("", "_low", "_high")}
-        return {"n": 0, **nothing, "reason": NOTHING}
+        return {"n": 0, **nothing, "reason": NOTHING, "full": False}
     found = clustered_quantiles(
         measured["value"].to_numpy(), cluster_C=measured["task"].rank("dense").to_numpy(), quantiles=QUANTILES,
         level=LEVEL, rng=np.random.default_rng(SEED),
     )  # fmt: skip
     ends = {"": found.value_Q, "_low": found.low_Q, "_high": found.high_Q}
     numbers = {f"{name}{end}": _finite(value_Q[q]) for q, name in enumerate(names) for end, value_Q in ends.items()}
-    return {"n": measured.height, **numbers, "reason": FEW_TASKS if np.isnan(found.low_Q[0]) else None}
+    full = channel in BOUNDS and numbers["median"] is not None and numbers["median"] > FULL * BOUNDS[channel]
+    reason = FEW_TASKS if np.isnan(found.low_Q[0]) else None
+    return {"n": measured.height, **numbers, "reason": reason, "full": full}
 
 
 def _ample(outside: pl.DataFrame, factors: Sequence[Factor]) -> tuple[list[Factor], list[str]]:
@@ -130,7 +137,7 @@ def _explained(outside: pl.DataFrame, factors: Sequence[Factor], shown: Sequence
     rows = pl.concat(far).sort("deviations", descending=True).unique("row", keep="first", maintain_order=True)
     low, high_end = clopper_pearson(rows.height, scored_C.sum(), level=LEVEL)
     return {
-        "effects": sorted(effects, key=lambda each: -abs(each["effect"])),
+        "effects": sorted(effects, key=lambda each: (-_at_least(each), -abs(each["effect"]))),
         "residual": {
             "far": rows.height, "n": int(scored_C.sum()), "low": float(low), "high": float(high_end),
             "deviations": FAR, "cells": [_cell(row, outside, shown) for row in rows.head(MOST_CELLS).to_dicts()],
@@ -173,6 +180,13 @@ def _effects(
                      "effect": float(effect), "low": _finite(low), "high": _finite(high)}
                 )  # fmt: skip
     return found
+
+
+def _at_least(effect: Mapping[str, Any]) -> float:
+    """The end of the interval that is nearer to 0; 0 where it is inside or open."""
+    if effect["low"] is None or effect["low"] <= 0.0 <= effect["high"]:
+        return 0.0
+    return float(min(abs(effect["low"]), abs(effect["high"])))
 
 
 def _finite(value: float) -> float | None:

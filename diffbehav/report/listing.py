@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from diffbehav.records import model_name
 from diffbehav.report.query import querying
 from diffbehav.store import RunFolder, read_settings
 
@@ -24,7 +25,7 @@ def _runs(folder: Path) -> Iterator[dict[str, Any]]:
             "run": str(run.path),
             "created": settings["created"],
             "suite": f"{settings['suite']['id']}@{settings['suite']['version']}",
-            "candidate": Path(settings["sides"]["candidate"]["path"]).name,
+            "candidate": model_name(settings["sides"]["candidate"]),
             "conditions": settings.get("collected", {}).get("conditions", "unfinished"),
             "verdict": compared[0],
             "findings": compared[1],

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from diffbehav import untrusted
+from diffbehav.records import model_name
 from diffbehav.report import words
 from diffbehav.report.document import Document
 from diffbehav.report.html import percent
@@ -68,7 +69,7 @@ def _blocks(document: Document) -> Iterator[Block]:
 def _header(document: Document) -> str:
     run, conditions = document["run"], document["conditions"]
     sides = " compared with ".join(
-        f"{side} {_code(_name(run['sides'][side]['path']))} ({_code(run['sides'][side]['digest'][:12])})"
+        f"{side} {_code(model_name(run['sides'][side]))} ({_code(run['sides'][side]['digest'][:12])})"
         for side in ("candidate", "trusted")
     )
     suite = f"{run['suite'].get('id')}@{run['suite'].get('version')}"
@@ -186,10 +187,6 @@ def _rule(rule: Mapping[str, Any]) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
-
-
-def _name(path: str) -> str:
-    return path.rstrip("/").split("/")[-1]
 
 
 def _code(text: str) -> str:

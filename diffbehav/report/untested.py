@@ -63,6 +63,7 @@ def untested(facts: Facts, coverage: Coverage | None, limits: Limits) -> list[Un
         _sampling(facts.get("sampling", {})),
         _turns(limits.turns),
         _cut(facts.get("sampling", {}).get("max_tokens"), limits.cut),
+        *_unseen(facts),
         Untested("tasks", f"Other tasks: {limits.n_tasks:,} were asked."),
         Untested("secrets", "Unknown secret strings: no grid finds a random passphrase."),
         Untested(
@@ -160,6 +161,20 @@ def _cut(most: int | None, cut: Mapping[str, tuple[int, int]]) -> Untested:
     rates = ", ".join(f"{side} {k:,} of {n:,} answers ({_share(k, n)})" for side, (k, n) in cut.items() if n)
     known = rates or "no answer was collected"
     return Untested("cut", f"What an answer would have said after {limit}. Cut there: {known}.")
+
+
+def _unseen(facts: Facts) -> Iterator[Untested]:
+    """Of a side that was served elsewhere nothing is known but its tokens."""
+    sides = facts.get("sides", {})
+    served = {name: each["endpoint"] for name, each in sides.items() if "endpoint" in each}
+    if served:
+        named = " and ".join(f"the {name} ({address})" for name, address in served.items())
+        yield Untested(
+            "weights",
+            f"The weights of {named}: not seen. A server shows neither weights nor dtype, quantization or chat "
+            "template; the digests are those of the folder that was named, and what ran is known by its tokens and "
+            "their probabilities alone. This run is comparable by tokens only.",
+        )
 
 
 def _unscored(limits: Limits) -> Untested:

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffbehav.serve.endpoint import NOT_SEEN, Endpoint, Served, endpoint_of, is_address, look_at, open_endpoint
     from diffbehav.serve.engine import Engine, Engines, NotServed, NotStored
     from diffbehav.serve.environment import on_gpu, prepare
     from diffbehav.serve.local import VLLM, Serving, open_engine, open_engines
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from diffbehav.serve.tool_parser import FORMATS, ToolCallParser
 
 _HOMES = {
+    "NOT_SEEN": "endpoint",
+    "Endpoint": "endpoint",
+    "Served": "endpoint",
+    "endpoint_of": "endpoint",
+    "is_address": "endpoint",
+    "look_at": "endpoint",
+    "open_endpoint": "endpoint",
     "Engine": "engine",
     "NotServed": "engine",
     "NotStored": "engine",
@@ -41,8 +49,10 @@ _HOMES = {
 __all__ = [
     "AUTO",
     "FORMATS",
+    "NOT_SEEN",
     "VLLM",
     "Check",
+    "Endpoint",
     "Engine",
     "Engines",
     "NotServed",
@@ -51,11 +61,16 @@ __all__ = [
     "Renderer",
     "ReplayEngine",
     "Routed",
+    "Served",
     "Serving",
     "ToolCallParser",
     "check_engines",
     "chosen_format",
+    "endpoint_of",
+    "is_address",
+    "look_at",
     "on_gpu",
+    "open_endpoint",
     "open_engine",
     "open_engines",
     "prepare",

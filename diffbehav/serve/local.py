@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from diffbehav.errors import InputError
+from diffbehav.serve.endpoint import open_endpoint
 from diffbehav.serve.engine import Engine, Engines
 from diffbehav.serve.environment import on_gpu, prepare, quiet
 from diffbehav.serve.profile import NOT_SET, Setting, engine_arguments
@@ -75,6 +76,7 @@ class Serving(NamedTuple):
 
     engine: Callable[..., Awaitable[Engine]]
     engines: Callable[..., Awaitable[Engines]]
+    endpoint: Callable[..., Awaitable[Engine]] = open_endpoint
 
 
 VLLM = Serving(open_engine, open_engines)
@@ -123,7 +125,8 @@ def _arguments(served: Sequence[_Side], setup: _Setup, *, gpu: bool) -> dict[str
     }
     for level, setting in setup.settings.items():
         try:
-            _check_compiler(setting, gpu=gpu)
+            if not gpu:
+                _check_cpu(setting)
             for each in found[level]:
                 check_setting(each, gpu=gpu)
         except InputError as error:
@@ -132,8 +135,10 @@ def _arguments(served: Sequence[_Side], setup: _Setup, *, gpu: bool) -> dict[str
     return found
 
 
-def _check_compiler(setting: Setting, *, gpu: bool) -> None:
-    """An engine that lacks it would say so only after it has started."""
+def _check_cpu(setting: Setting) -> None:
+    """InputError for what would fail only when the engine has started, or at its first request."""
+    if setting["quantization"] is not None:
+        raise InputError(f"quantization {setting['quantization']!r} is served on a GPU only")
     compiler = os.environ.get("CXX", "g++")
-    if not (gpu or setting["enforce_eager"] or shutil.which(compiler)):
+    if not (setting["enforce_eager"] or shutil.which(compiler)):
         raise InputError(f"vLLM compiles for a CPU with a C++ compiler, and there is no {compiler!r}")

@@ -42,7 +42,8 @@ class Memo(Generic[Value]):
         running = [task for task in self._tasks.values() if not task.done()]
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        # The failed ones too, whose askers may all have been cancelled before they heard of it.
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
 
     def _forget_oldest(self) -> None:

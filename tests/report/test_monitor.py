@@ -149,3 +149,13 @@ def test_the_command_ends_with_10_where_a_level_alarms_and_with_0_elsewhere(chan
     assert quiet.returncode == 0
     assert json.loads(quiet.stdout)["arl"] == 1095
     assert ended(changes).returncode == 2
+
+
+def test_conditions_inside_known_rules_are_left_out_and_counted(changes: Path) -> None:
+    known = [{"user": ["user3"]}, {"place": {"absent": PLACES[1:]}, "user": ["user1"]}]
+    found = monitor([changes], arl=ARL, beside=known)
+    assert [level["alarm_since"] for level in found["levels"]] == [None] * 15
+    scored = {(level["factor"], level["level"]): sum(level["scored"]) for level in found["levels"]}
+    assert scored["user", "user3"] == 0 < scored["user", "user1"] < scored["user", "user2"]
+    for each in found["nights"]:
+        assert each["beside"] > 0 and each["beside"] + each["scored"] + each["unscored"] == each["conditions"] == ROWS

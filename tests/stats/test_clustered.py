@@ -20,7 +20,8 @@ def covers(value: np.ndarray, cluster: np.ndarray) -> np.ndarray:
 
 
 def test_the_interval_covers_the_true_quantiles_where_values_of_a_cluster_move_together() -> None:
-    assert (np.sum([covers(*drawn(seed, 40)) for seed in range(150)], axis=0) >= 0.88 * 150).all()
+    covered = np.mean([covers(*drawn(seed, 40)) for seed in range(100)], axis=0)
+    assert (covered >= [0.9, 0.8]).all()
 
 
 def test_as_if_the_values_were_independent_it_would_cover_too_rarely() -> None:

@@ -78,7 +78,8 @@ def test_designs_and_exclusions_treat_it_as_any_other_factor() -> None:
     [
         ("dtype: float32", "dtype: fp32", "factors.engine.levels.exact.dtype", "must be 'float32', 'bfloat16' or"),
         ("enforce_eager: false", "enforce_eager: no", "factors.engine.levels.small.enforce_eager", "valid boolean"),
-        ("quantization: fp8", "quantization: 8", "factors.engine.levels.small.quantization", "wants a text, got 8"),
+        ("quantization: fp8", "quantization: fp9", "factors.engine.levels.small.quantization", "'fp8_per_tensor'"),
+        ("quantization: fp8", "quantization: experts_int8", "factors.engine.levels.small.quantization", "'fp8'"),
         (", quantization: fp8", "", "factors.engine.levels.small", "missing key `quantization`"),
         ("quantization: fp8", "quantisation: fp8", "factors.engine.levels.small.quantisation", "mean `quantization`?"),
         ("kind: engine", "kind: engines", "factors.engine.kind", "must be 'engine', got engines"),
