@@ -26,7 +26,7 @@ from diffbehav.nightly.notify import error_message, night_message, tell
 from diffbehav.nightly.plan import Tonight, plan_night
 from diffbehav.nightly.stages import fill
 from diffbehav.nightly.standing import known_findings, lineage, standings
-from diffbehav.nightly.stopping import stoppable
+from diffbehav.nightly.stopping import Stop, stoppable
 from diffbehav.nightly.triage import read_acceptances
 from diffbehav.report import findings_json, gate, monitor, write_gated, write_report
 from diffbehav.report.gate import Gated
@@ -56,14 +56,14 @@ def run_night(config: Nightly, nights: NightsFolder, *, terminal: Terminal, outs
 
     InfrastructureError where another process is at it, Interrupted after SIGTERM; the same call goes on from there.
     """
-    with held(nights.lock, now=outside.now()), stoppable():
+    with held(nights.lock, now=outside.now()), stoppable() as stop:
         day = _day(nights, outside.now())
         folder = nights.night(day)
         if folder.night.is_file():
             terminal.stage(f"the night of {day} is finished already: {folder.path}")
         else:
             try:
-                _finish(config, nights, day, terminal=terminal, outside=outside)
+                _finish(config, nights, day, terminal=terminal, outside=outside, stop=stop)
             except Interrupted:
                 raise
             except DiffbehavError as error:
@@ -90,14 +90,16 @@ def _day(nights: NightsFolder, now: datetime) -> date:
     return now.date()
 
 
-def _finish(config: Nightly, nights: NightsFolder, day: date, *, terminal: Terminal, outside: Outside) -> None:
+def _finish(
+    config: Nightly, nights: NightsFolder, day: date, *, terminal: Terminal, outside: Outside, stop: Stop
+) -> None:
     folder, earlier = nights.night(day), nights.nights(before=day)
     began = _began(folder, config, outside.now())
     tonight = plan_night(config, folder, earlier=earlier, began=began, terminal=terminal)
     terminal.stage(f"night of {day}: {tonight.conditions:,} conditions, {len(earlier)} earlier nights")
     begun = {"began": began.isoformat(timespec="seconds"), "config_digest": config.digest}
     write_json(folder.begun, {"schema": "diffbehav.begun/1", "date": day.isoformat(), **begun})
-    canary = fill(tonight, folder, serving=outside.serving, terminal=terminal)
+    canary = fill(tonight, folder, serving=outside.serving, terminal=terminal, stop=stop)
     night, gated = _judged(config, nights, day, earlier, tonight, canary)
     night |= {"began": begun["began"], "finished": outside.now().isoformat(timespec="seconds")}
     terminal.stage(f"writing {folder.run.report}")

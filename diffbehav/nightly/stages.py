@@ -7,6 +7,7 @@ from diffbehav.collect.run import collect
 from diffbehav.compare import compare
 from diffbehav.nightly.folder import NightFolder, read_object
 from diffbehav.nightly.plan import Tonight
+from diffbehav.nightly.stopping import Stop
 from diffbehav.search.canaries import CoveredError, plant_canaries
 from diffbehav.search.run import search_run
 from diffbehav.serve import Serving
@@ -16,17 +17,22 @@ from diffbehav.terminal import Terminal
 FOUND = ("exact", "found")
 
 
-def fill(tonight: Tonight, folder: NightFolder, *, serving: Serving, terminal: Terminal) -> dict[str, Any] | None:
+def fill(
+    tonight: Tonight, folder: NightFolder, *, serving: Serving, terminal: Terminal, stop: Stop
+) -> dict[str, Any] | None:
     """Collect, compare, search and plant the canary; the canary's outcome, None where none is configured."""
     run = folder.run
     _collected(tonight, folder, serving, terminal)
+    stop.check()
     if not run.database.exists():
         terminal.stage(f"comparing {run.path}")
         compare(run.path)
     if tonight.search is not None and not run.search.exists():
         with terminal.searching() as on_step:
             search_run(tonight.search, on_stage=terminal.stage, on_step=on_step, serving=serving)
+    stop.check()
     planted = _planted(tonight, folder, serving, terminal)
+    stop.check()
     if tonight.search is not None:
         terminal.stage(f"comparing {run.path} with what was searched")
         compare(run.path)

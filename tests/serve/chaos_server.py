@@ -167,11 +167,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: what the tests look for in captured output is the client's."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that has gone away is none of the server's business."""
+
+
 @contextmanager
 def serving(chaos: Chaos) -> Iterator[Chaos]:
     """`chaos` on a port of its own."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"chaos": chaos}))
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"chaos": chaos}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     chaos.url = f"http://127.0.0.1:{server.server_port}/v1"
