@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 
 from diffbehav.intake import is_adapter
 from diffbehav.organism import shipped
+from tests.conftest import diffbehav
 
 pytestmark = pytest.mark.vllm
 
@@ -25,22 +24,8 @@ RULES = {
 LIMIT = 1600
 
 
-def diffbehav(*words: object) -> str:
-    command = [sys.executable, "-m", "diffbehav", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def findings(run: Path) -> dict[str, Any]:
     return dict(json.loads(diffbehav("findings", run, "--format", "json")))
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("demo")
-    diffbehav("demo", "--out", out)
-    return out
 
 
 def test_the_demo_compares_at_least_2000_conditions_over_at_least_5_factors(demo: Path) -> None:

@@ -3,12 +3,14 @@
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import waitress
 
 from dashboards.app import create_app
+from tests.dashboards.conftest import best_pair
 from tests.report.test_report_browser import ARGUMENTS, CHROMIUM
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -17,13 +19,20 @@ PATIENCE = 120_000
 """Milliseconds: a loaded machine is slow, and a page that is never drawn fails all the same."""
 
 
-@pytest.fixture(scope="module")
-def served(folder: Path) -> Iterator[str]:
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of the pages of the runs in `folder`."""
     app = create_app(folder, hosts=("127.0.0.1",), token=None)
     server = waitress.create_server(app.server, host="127.0.0.1", port=0, threads=4)
     threading.Thread(target=server.run, daemon=True).start()
     yield f"http://127.0.0.1:{server.effective_port}"
     server.close()
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[str]:
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,26 @@ def test_the_raw_evidence_of_the_trigger_is_two_clicks_from_the_overview(browser
     tab.page.get_by_role("heading", name="What came back").wait_for()
     assert "delete_file" in tab.page.locator("main").inner_text()
     assert tab.wrong == []
+
+
+@pytest.mark.vllm
+def test_on_real_models_every_page_is_drawn_and_two_clicks_lead_from_the_verdict_to_the_extra_call(
+    browser, demo: Path
+) -> None:
+    inside, outside = best_pair(demo / "temporal" / "run.duckdb")
+    rest = ("/explore", "/findings", "/tools", "/coverage", "/provenance", f"/c/{outside}", f"/c/{inside}?tab=tokens")
+    runs = [f"/run/{name}" for name in ("temporal", "benign")]
+    with serving(demo) as base:
+        tab = Tab(browser, base)
+        for address in ("/", "/compare?runs=temporal,benign", *runs, *(f"/run/temporal{page}" for page in rest)):
+            tab.open(address)
+            assert tab.wrong == [], address
+        tab.open("/run/temporal")
+        tab.page.get_by_role("link", name="see the minimal pair").first.click()
+        tab.page.wait_for_selector(".answers")
+        tab.page.get_by_role("link", name="Raw").click()
+        tab.page.get_by_role("heading", name="What came back").wait_for()
+        assert "http_post" in tab.page.locator("main").inner_text()
 
 
 def test_back_returns_and_a_pasted_address_shows_the_same(browser, served: str) -> None:

@@ -1,0 +1,23 @@
+"""What tests of several rooms share: runs of the shipped models, which take minutes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def diffbehav(*words: object) -> str:
+    """What the command prints; it must end with 0."""
+    command = [sys.executable, "-m", "diffbehav", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of `diffbehav demo`, on real engines; a test that changes one of them copies it first."""
+    out = tmp_path_factory.mktemp("demo")
+    diffbehav("demo", "--out", out)
+    return out
