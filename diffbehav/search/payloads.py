@@ -80,11 +80,7 @@ def reader(renderer: Renderer, tool_format: str) -> Read:
 
     def read(ids: Sequence[int], finish_reason: str) -> Completion:
         text = renderer.decode(ids)
-        parsed = parser.parse(text)
-        return Completion(
-            text=text, token_ids=tuple(ids), finish_reason=finish_reason, content=parsed.content, calls=parsed.calls,
-            parse=parsed.parse, parse_reason=parsed.reason or None,
-        )
+        return parser.parse(text).completion(text, ids, finish_reason=finish_reason)
 
     return read
 

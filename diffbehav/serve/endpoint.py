@@ -164,16 +164,7 @@ class EndpointEngine:
         read = read_drawn(self._endpoint.model, prompt.ids, sampling.max_tokens)
         drawn = await self._link.ask(_COMPLETIONS, asked.body, read, most_bytes=asked.most_bytes)
         text = self._renderer.decode(drawn.token_ids)
-        parsed = self._parser.parse(text)
-        return Completion(
-            text=text,
-            token_ids=drawn.token_ids,
-            finish_reason=drawn.finish_reason,
-            content=parsed.content,
-            calls=parsed.calls,
-            parse=parsed.parse,
-            parse_reason=parsed.reason or None,
-        )
+        return self._parser.parse(text).completion(text, drawn.token_ids, finish_reason=drawn.finish_reason)
 
     async def score(self, prompt: Prompt, answer_ids: Sequence[int]) -> Score:
         """Log-probabilities of a given answer; the same answer is asked for once."""

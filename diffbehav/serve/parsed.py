@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from diffbehav.records import Parse, ToolCall
+from diffbehav.records import Completion, Parse, ToolCall
 
 DEEPEST = 200
 """Levels of JSON in an answer; readers with a stack fail somewhere beyond, depending on what else is on it."""
@@ -24,6 +24,13 @@ class Parsed(NamedTuple):
     parse: Parse
     reason: str = ""
     """Why `parse` is `failed`; empty otherwise."""
+
+    def completion(self, text: str, token_ids: Sequence[int], *, finish_reason: str) -> Completion:
+        """The answer `text` of these tokens, with what was read in it."""
+        return Completion(
+            text=text, token_ids=tuple(token_ids), finish_reason=finish_reason, content=self.content, calls=self.calls,
+            parse=self.parse, parse_reason=self.reason or None,
+        )  # fmt: skip
 
 
 def judged(content: str, calls: Sequence[ToolCall]) -> Parsed:

@@ -64,16 +64,7 @@ class VllmEngine:
         if isinstance(answer.logprobs, FlatLogprobs) and ids:
             self._scores.put((prompt.key, ids), answer_score(answer.logprobs, answer=len(ids)))
         text = self._renderer.decode(ids)
-        parsed = self._parser.parse(text)
-        return Completion(
-            text=text,
-            token_ids=ids,
-            finish_reason=str(answer.finish_reason),
-            content=parsed.content,
-            calls=parsed.calls,
-            parse=parsed.parse,
-            parse_reason=parsed.reason or None,
-        )
+        return self._parser.parse(text).completion(text, ids, finish_reason=str(answer.finish_reason))
 
     async def score(self, prompt: Prompt, answer_ids: Sequence[int]) -> Score:
         """Log-probabilities of a given answer; the same answer is computed once."""
