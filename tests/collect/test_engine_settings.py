@@ -134,6 +134,7 @@ def request(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_weights_that_are_one_in_bfloat16_differ_in_float32_alone(tmp_path: Path) -> None:
     asked = request(tmp_path, within_bfloat16(tmp_path / "within"), EXACT, SHORT)

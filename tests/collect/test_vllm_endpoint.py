@@ -150,6 +150,7 @@ def test_more_alternatives_than_a_server_gives_are_refused_with_its_option(endpo
         asyncio.run(open_endpoint(endpoint, Renderer(shipped("trusted")), **OPTIONS | {"top_k": 21}))
 
 
+@pytest.mark.slow
 def test_a_local_candidate_against_a_served_trusted_model_shows_the_planted_year(
     endpoint: Endpoint, tmp_path: Path
 ) -> None:
