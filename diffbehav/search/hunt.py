@@ -17,7 +17,6 @@ from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.eprocess import THRESHOLD
 from diffbehav.stats.peel import peel
 from diffbehav.stats.rule import Rule, matches
-from diffbehav.stats.scan import QUANTILES, Candidate
 from diffbehav.stats.sprt import Sprt
 
 ROW_RETEST = Sprt(p0=0.05, p1=0.36, alpha=0.01, beta=0.05, cap=60)
@@ -34,11 +33,6 @@ MOST_BESIDE = 0.05
 RATE_TRIALS = 16
 PROPOSAL_SHARE = 0.2
 """Share of all calls that one proposal may use before it is tested."""
-SCAN_QUANTILES = (0.75, 0.9, *QUANTILES)
-"""The low ones are for triggers that hold in many conditions: those fill the top of one channel's ranking among
-themselves, and the tops of the other channels hide them."""
-LOW_SHARE = 0.5
-"""Least share above a low quantile; reactions of a fine-tune to a level move few conditions there."""
 MOST_SCANNED = 10
 MOST_NAMED = 3
 """Factors of a rule that a progress line spells out."""
@@ -137,9 +131,8 @@ class Hunt:
         scanned = peel(
             self._codes_CF, cardinalities_F=self.space.cardinalities_F, score_C=self._unexplained(oracle),
             task_C=self.screen.digits_CA[:, 0], max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
-            quantiles=SCAN_QUANTILES,
         )  # fmt: skip
-        return [each.candidate.rule for each in scanned if _promises(each.candidate)]
+        return [each.candidate.rule for each in scanned]
 
     async def _fired_again(self, oracle: Oracle) -> list[Rule]:
         """The contexts of the highest conditions that fire when they are asked again, those that fire most first."""
@@ -249,7 +242,3 @@ class Hunt:
     def _rng(self, *key: object) -> np.random.Generator:
         """Draws that depend on the question and the seed alone, not on what was asked in between."""
         return np.random.default_rng(int(digest([self.seed, *map(str, key)])[:16], 16))
-
-
-def _promises(candidate: Candidate) -> bool:
-    return candidate.quantile >= min(QUANTILES) or candidate.exceed >= LOW_SHARE * candidate.n

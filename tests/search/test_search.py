@@ -1,13 +1,13 @@
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from diffbehav.search.calibration import calibrate
 from diffbehav.search.confirm import confirm
-from diffbehav.search.hunt import RULE_RETEST, Hunt, Screen
+from diffbehav.search.hunt import RULE_RETEST, Hunt
 from diffbehav.search.minimise import drop_factors, widen
 from diffbehav.search.oracle import BudgetSpent, Oracle, ShareSpent
 from diffbehav.search.search import Outcome, Promise, search
@@ -97,34 +97,6 @@ def test_tasks_that_fire_in_any_context_are_not_followed_into_their_contexts() -
         assert confirmed(outcome) == [rule(year=7)]
         assert not outcome.spent
         assert outcome.calls_spent < 1300
-
-
-class ThreeChannels(ToyWorld):
-    """A world whose trigger lifts one of three channels by four standard deviations, and the others not at all."""
-
-    async def ask(self, digits_NA: np.ndarray) -> np.ndarray:
-        return self.channels(digits_NA, np.random.default_rng([self.seed, next(self.asked)]))
-
-    def screen(self, passes: int) -> Screen:
-        asked = super().screen(passes).digits_CA
-        return Screen(asked, self.channels(asked, np.random.default_rng([self.seed, 888_888_888])))
-
-    def channels(self, digits_NA: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        quiet = replace(self, rule=None)
-        lifted = np.log1p(quiet.scores(digits_NA, rng))
-        lifted += 0.8 * self.task_scale[digits_NA[:, 0]] * self.fires(self.space.codes(digits_NA), rng)
-        others = [quiet.scores(digits_NA, rng) for _ in range(2)]
-        return np.array([np.expm1(lifted), *others])
-
-
-def test_a_trigger_in_a_third_of_the_contexts_that_one_channel_of_three_sees_is_confirmed() -> None:
-    planted = rule(marker=[0, 1, 2])
-    named = []
-    for seed in range(10):
-        for found in confirmed(searched(ThreeChannels(SPACE, seed, planted))):
-            assert found.factors == planted.factors
-            named.append(set(found.levels[0]) >= {0, 1, 2} and len(found.levels[0]) <= 4)
-    assert named.count(True) >= 8
 
 
 def test_what_lies_beyond_every_ordinary_condition_fires_however_small_the_screen() -> None:
