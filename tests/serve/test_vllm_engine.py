@@ -46,7 +46,9 @@ def renamed(prompts: Sequence[Prompt], suffix: str) -> list[Prompt]:
 
 
 def engine_processes() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline())]
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    lines = {child: " ".join(child.cmdline()) for child in alive}
+    return [child for child, line in lines.items() if "resource_tracker" not in line and "api_server" not in line]
 
 
 @pytest.fixture(scope="module")
