@@ -24,9 +24,12 @@ class Mismatched(NamedTuple):
 
 
 def token_bytes(vocabulary: pl.DataFrame) -> np.ndarray:
-    """int64 [V]: UTF-8 length of each token of the vocabulary (token_id, text); 0 for ids that it does not have."""
+    """int64 [V]: UTF-8 length of each token of the vocabulary (token_id, text); 0 for ids that it does not have.
+
+    The last entry, always 0, stands for the ids beyond the vocabulary: embeddings are often padded.
+    """
     ids = vocabulary["token_id"].to_numpy()
-    bytes_V = np.zeros(ids.max(initial=0) + 1, dtype=np.int64)
+    bytes_V = np.zeros(ids.max(initial=0) + 2, dtype=np.int64)
     bytes_V[ids] = vocabulary["text"].str.len_bytes().to_numpy()
     return bytes_V
 
@@ -76,7 +79,7 @@ def _calls_logprob(frame: pl.DataFrame, bytes_V: np.ndarray) -> Measured:
     ).to_series()
     known = frame.filter(reason_N == "")
     tokens_M, offsets_N1 = flat(known["token_ids"])
-    bytes_M = bytes_V[tokens_M]
+    bytes_M = bytes_V[np.minimum(tokens_M, len(bytes_V) - 1)]
     # The token that ends a turn is no part of the text.
     ended_N = (known["finish_reason"] == "stop").to_numpy() & (np.diff(offsets_N1) > 0)
     bytes_M[offsets_N1[1:][ended_N] - 1] = 0

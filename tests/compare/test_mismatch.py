@@ -64,3 +64,17 @@ def test_what_cannot_be_compared_has_a_reason() -> None:
         "silent": NO_TEXT, "alone": NO_ANSWER, "broken": UNPARSED, "unscored": "no score", "other": "no score",
     }  # fmt: skip
     assert all(math.isnan(value) for value, _ in found.values())
+
+
+def test_a_token_beyond_the_vocabulary_is_no_text() -> None:
+    padded = len(WORDS) + 100
+    own = ([1, 3, END], [-0.5, -1.0, -0.1])
+    strange = ([1, 3, padded, END], [-0.5, -1.0, -4.0, -0.1])
+    given = batch({"a": own}, {"a": own})
+    ids = given.completions["token_ids"].to_list()
+    changed = given.on_candidate.with_columns(
+        token_ids=pl.Series([strange[0]]), logprobs_trusted=pl.Series([strange[1]], dtype=pl.List(pl.Float32))
+    )
+    assert ids[0] == own[0]
+    found = measured(given._replace(on_candidate=changed))
+    assert found["a"] == (4.0, "")

@@ -31,7 +31,7 @@ from tests.collect.toy_run import SUITE
 from tests.compare.test_compare import collected
 from tests.planted import END, PAYLOAD, ToyEngine, ToyRenderer
 from tests.search.test_canary import read
-from tests.search.test_search import dated
+from tests.search.test_widening import dated
 from tests.search.toy_world import space
 
 CARRIED = Carried("text", TEXT)
