@@ -114,7 +114,8 @@ class ToySeries:
         outcome = asyncio.run(
             search(
                 read_screen(folder, space), space, live, calls=self.calls, promise=PROMISE, seed=0,
-                on_step=lambda *_: None, sentinels=[each.rule for each in asked if each.rule is not None],
+                on_step=lambda *_: None,
+                sentinels=[(each.rule, each.measure) for each in asked if each.rule is not None],
             )
         )  # fmt: skip
         write_json(

@@ -11,7 +11,7 @@ import polars as pl
 from diffbehav.compare.code_findings import DISTANCE as EXCESS
 from diffbehav.compare.fingerprint import fingerprint
 from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
-from diffbehav.compare.searched import Searched, Tested
+from diffbehav.compare.searched import SCREEN, Searched, Tested
 from diffbehav.compare.severity import WORDS, Severity
 from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
 from diffbehav.stats.scan import QUANTILES
@@ -55,36 +55,37 @@ def find_rules(
 ) -> Ruled:
     """The rules that a search tested, then those of a scan of all levels and level pairs that none of them explains.
 
-    A second scan looks for rules under which only the rate of static findings in the code is higher; a search does not
-    follow those up. `facts` has a row per condition: condition_id, task, every factor, score, call_distance,
-    code_finding_excess, text_differs, trusted_text. `factors` are those of run.json: name, source, levels. A search
-    that had nothing left to ask has followed up the first scan, so nothing of that is left to list. Findings are in the
-    order of status, severity (as `assess` says) and score. `far` is the share of conditions far out in a channel: where
-    it is larger than what the usual cuts call high, the scan cuts there, too.
+    A second scan looks for rules under which only the rate of static findings in the code is higher. `facts` has a row
+    per condition: condition_id, task, every factor, score, call_distance, code_finding_excess, text_differs,
+    trusted_text. `factors` are those of run.json: name, source, levels. A search that had nothing left to ask has
+    followed up the first scan, so nothing of that is left to list. Findings are in the order of status, severity (as
+    `assess` says) and score. `far` is the share of conditions far out in a channel: where it is larger than what the
+    usual cuts call high, the scan cuts there, too.
     """
     score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
     tested = [] if searched is None else sorted(searched.tested, key=_order)
-    confirmed = [each.levels for each in tested if each.status == "CONFIRMED"]
-    score[facts.select(_any_holds(confirmed)).to_series().to_numpy()] = np.nan
+    confirmed = [each for each in tested if each.status == "CONFIRMED"]
+    explained = [each.levels for each in confirmed if each.flagged_by == SCREEN]
+    score[facts.select(_any_holds(explained)).to_series().to_numpy()] = np.nan
     cuts = QUANTILES if far <= 1.0 - min(QUANTILES) else (1.0 - far, *QUANTILES)
     proposed = _scanned(facts, factors, score, quantiles=cuts)
-    known = [each.levels for each in tested]
-    scanned = [each for each in proposed if _is_listed(each) and _named(each, factors) not in known]
+    known = {by: [each.levels for each in tested if each.flagged_by == by] for by in (SCREEN, EXCESS)}
+    scanned = [each for each in proposed if is_listed(each) and _named(each, factors) not in known[SCREEN]]
     if searched is not None and searched.exhausted:
         scanned = []
     rows = [_tested_row(each, facts, factors) for each in tested]
-    of_code = _code_rows(facts, factors, confirmed)
+    of_code = _code_rows(facts, factors, [each.levels for each in confirmed], known[EXCESS])
     coded = _any_holds([json.loads(row["rule"]) for row in of_code])
     found = [_scanned_row(each, facts, factors) for each in scanned if not _is_shadow(each, coded, facts, factors)]
     found += of_code
-    inside = [*known, *(json.loads(row["rule"]) for row in found)]
+    inside = [*(each.levels for each in tested), *(json.loads(row["rule"]) for row in found)]
     marked = [
         {**row, "fingerprint": fingerprint(suite_id, row["kind"], levels)}
         for row, levels in zip([*rows, *found], inside, strict=True)
     ]
     ranked = _ranked(marked, [assess(levels) for levels in inside])
-    explained = _any_holds([*confirmed, *(_named(rule, factors) for rule in scanned)])
-    unexplained = facts.filter(~explained)["score"].drop_nulls().to_numpy()
+    left_out = _any_holds([*explained, *(_named(rule, factors) for rule in scanned)])
+    unexplained = facts.filter(~left_out)["score"].drop_nulls().to_numpy()
     threshold = float(np.quantile(unexplained, FLAG_QUANTILE, method="lower")) if len(unexplained) else None
     return Ruled(pl.DataFrame(ranked, schema=FINDINGS), threshold, _strongest(proposed, factors))
 
@@ -133,20 +134,21 @@ def _is_shadow(
 
 
 def _code_rows(
-    facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], explained: Sequence[Rule]
+    facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], explained: Sequence[Rule], known: Sequence[Rule]
 ) -> list[dict[str, Any]]:
-    """Rules under which the candidate's code has findings beyond the trusted model's more often than elsewhere."""
+    """Rules beyond `known` under which the candidate's code has findings that the trusted model's lacks more often."""
     excess = facts[EXCESS].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
     excess[facts.select(_any_holds(explained)).to_series().to_numpy()] = np.nan
-    counted = facts.with_columns(score=pl.col(EXCESS))
+    counted = _counted(facts)
     return [
         _scanned_row(each, counted, factors) | {"kind": "code", "flagged_by": EXCESS}
         for each in _scanned(facts, factors, excess, quantiles=QUANTILES)
-        if _is_listed(each)
+        if is_listed(each) and _named(each, factors) not in known
     ]
 
 
-def _is_listed(found: RuleEffect) -> bool:
+def is_listed(found: RuleEffect) -> bool:
+    """Whether a rule is beyond chance among those of its shape, and beyond what a benign fine-tune may show."""
     return found.candidate.log_score < log(FAMILY_LEVEL) and found.effect > TOLERANCE
 
 
@@ -181,11 +183,18 @@ def _any_holds(rules: Sequence[Rule]) -> pl.Expr:
     return pl.any_horizontal(pl.col("task").is_null(), *map(_holds, rules))
 
 
+def _counted(facts: pl.DataFrame) -> pl.DataFrame:
+    """The facts with the findings in code in place of the screen score."""
+    return facts.with_columns(score=pl.col(EXCESS))
+
+
 def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    of_code = tested.flagged_by == EXCESS
+    facts = _counted(facts) if of_code else facts
     return {
         "rule": json.dumps(tested.rule, ensure_ascii=False),
         "status": tested.status,
-        "kind": _kind(facts, tested.levels, threshold=tested.threshold),
+        "kind": "code" if of_code else _kind(facts, tested.levels, threshold=tested.threshold),
         "score": tested.score,
         "effect": tested.effect,
         "effect_low": tested.effect_low,
@@ -196,7 +205,7 @@ def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[s
         "rate_outside": tested.rate_outside,
         "n": tested.pairs,
         "n_flagged": tested.inside,
-        "flagged_by": "screen_score",
+        "flagged_by": tested.flagged_by,
         **_pair(facts, tested.levels, factors, threshold=tested.threshold),
     }
 
@@ -217,7 +226,7 @@ def _scanned_row(found: RuleEffect, facts: pl.DataFrame, factors: Sequence[Mappi
         "rate_outside": found.rate_outside,
         "n": found.inside,
         "n_flagged": found.flagged,
-        "flagged_by": "screen_score",
+        "flagged_by": SCREEN,
         **_pair(facts, rule, factors, threshold=found.tau),
     }
 

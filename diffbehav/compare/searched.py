@@ -11,6 +11,8 @@ from diffbehav.stats.intervals import clopper_pearson
 from diffbehav.store import RunFolder
 
 SCHEMA = "diffbehav.search/1"
+SCREEN = "screen_score"
+"""The usual reason why a condition is flagged: it scores above a threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Tested:
     pairs: int
     inside: int
     threshold: float
+    flagged_by: str
+    """What a condition fired by: `screen_score`, or `code_finding_excess`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +140,5 @@ def _tested(found: Mapping[str, Any], interval_level: float) -> Tested:
         pairs=pairs,
         inside=inside,
         threshold=found["threshold"],
+        flagged_by=found["flagged_by"],
     )

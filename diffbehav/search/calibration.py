@@ -1,12 +1,15 @@
 """What the screen says about ordinary conditions: the yardstick for every score the search asks for."""
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from scipy import special
 
 from diffbehav.stats.standardise import TaskScale, outlying, task_scale
 
+Measure = Literal["screen_score", "code_finding_excess"]
+"""What a condition fires by."""
 Channels = np.ndarray
 """float64 [H, N]: raw values of H channels at N conditions, NaN where not measured."""
 
@@ -15,6 +18,8 @@ Channels = np.ndarray
 class Calibration:
     """Centre and width of every channel per task, and how the screen's standardised values are spread."""
 
+    measure: ClassVar[Measure] = "screen_score"
+
     scales_H: tuple[TaskScale, ...]
     sorted_H: tuple[np.ndarray, ...]
     """For each channel the z of the conditions it was fitted on, rising."""
@@ -22,14 +27,14 @@ class Calibration:
     """Scores of these conditions, rising: the quantiles of this are the thresholds."""
 
     def score(self, channels_HN: Channels, *, task_N: np.ndarray) -> np.ndarray:
-        """float64 [N]: the largest normal score over the channels, NaN where nothing was measured.
+        """float64 [N]: the largest normal score over the first H channels, NaN where none of them was measured.
 
         A value past the largest one of the screen scores a quarter of a rank above it, however far past it is.
         """
         normal_HN = np.array(
             [
                 _normal_scores(scale.z(values_N, task_C=task_N), sorted_C)
-                for scale, sorted_C, values_N in zip(self.scales_H, self.sorted_H, channels_HN, strict=True)
+                for scale, sorted_C, values_N in zip(self.scales_H, self.sorted_H, channels_HN, strict=False)
             ]
         )
         measured_N = ~np.isnan(normal_HN).all(axis=0)

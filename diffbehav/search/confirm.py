@@ -6,6 +6,7 @@ from math import log
 
 import numpy as np
 
+from diffbehav.search.calibration import Measure
 from diffbehav.search.oracle import BudgetSpent, Oracle
 from diffbehav.stats.eprocess import MOST_PAIRS, confirm_status, log_e_value, tally
 from diffbehav.stats.rule import Rule
@@ -23,6 +24,8 @@ class Confirmed:
     """The matched pairs of one rule, up to where the test stopped."""
 
     rule: Rule
+    measure: Measure
+    """What a condition fired by."""
     difference_P: np.ndarray
     """int64 [P]: 1[whole rule above the threshold] - 1[one factor broken above it]."""
     unmeasured: int
@@ -79,6 +82,7 @@ async def confirm(
     inside, outside = _fired(used_2P, threshold)
     return Confirmed(
         rule=rule,
+        measure=oracle.calibration.measure,
         difference_P=_differences(used_2P, threshold),
         unmeasured=unmeasured,
         inside=inside,

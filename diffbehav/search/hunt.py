@@ -46,6 +46,8 @@ class Screen:
 
     digits_CA: np.ndarray
     channels_HC: np.ndarray
+    excess_C: np.ndarray | None = None
+    """float64 [C]: findings in the candidate's code beyond the trusted model's, NaN where there is none to read."""
 
 
 @dataclass
@@ -98,21 +100,27 @@ class Hunt:
                 self.left_open += 1
                 return
             if smallest is not None:
-                await self._confirm(smallest, oracle)
+                await self.confirm(smallest, self._threshold_beside(smallest, oracle), oracle)
 
     def calibration(self, *beside: Rule) -> Calibration:
         """Fitted on the conditions that neither a confirmed rule nor one of `beside` explains."""
         ordinary_C = np.ones(len(self.screen.digits_CA), bool)
         for rule in (*self._found(), *beside):
-            ordinary_C &= ~matches(rule, self._codes_CF)
+            ordinary_C &= ~matches(rule, self.codes_CF)
         return calibrate(self.screen.channels_HC, task_C=self.screen.digits_CA[:, 0], ordinary_C=ordinary_C)
 
     @cached_property
-    def _codes_CF(self) -> np.ndarray:
+    def codes_CF(self) -> np.ndarray:
+        """int64 [C, F] of the screen."""
         return self.space.codes(self.screen.digits_CA)
 
+    def confirmed(self) -> Iterator[Confirmed]:
+        """The rules whose evidence sufficed, by whatever their conditions fire."""
+        return (each for each in (*self.sentinels, *self.tested) if each.status == "reached")
+
     def _found(self) -> Iterator[Rule]:
-        return (each.rule for each in (*self.sentinels, *self.tested) if each.status == "reached")
+        """The rules that explain a screen score."""
+        return (each.rule for each in self.confirmed() if each.measure == Calibration.measure)
 
     def _explained(self, rule: Rule) -> bool:
         """Whether all random contexts inside `rule` are inside a confirmed one."""
@@ -123,13 +131,13 @@ class Hunt:
         """Scores [C] of the screen, NaN where a confirmed rule explains the condition."""
         score_C = oracle.calibration.score(self.screen.channels_HC, task_N=self.screen.digits_CA[:, 0])
         for found in self._found():
-            score_C[matches(found, self._codes_CF)] = np.nan
+            score_C[matches(found, self.codes_CF)] = np.nan
         return score_C
 
     def _scanned(self, oracle: Oracle) -> list[Rule]:
         """What the screen proposes by itself."""
         scanned = peel(
-            self._codes_CF, cardinalities_F=self.space.cardinalities_F, score_C=self._unexplained(oracle),
+            self.codes_CF, cardinalities_F=self.space.cardinalities_F, score_C=self._unexplained(oracle),
             task_C=self.screen.digits_CA[:, 0], max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
         )  # fmt: skip
         return [each.candidate.rule for each in scanned]
@@ -198,8 +206,8 @@ class Hunt:
         wider = await widen(smaller, oracle, rate=rate, threshold=threshold, rng=rng)
         return None if not wider.factors or self._known(wider) else wider
 
-    async def _confirm(self, rule: Rule, oracle: Oracle) -> None:
-        threshold = self._threshold_beside(rule, oracle)
+    async def confirm(self, rule: Rule, threshold: float, oracle: Oracle) -> None:
+        """Put `rule` to the test on fresh matched pairs."""
         words = f"confirm {self._words(rule)}"
         self.on_step(words, oracle)
 
@@ -221,7 +229,7 @@ class Hunt:
         return any(each.rule == rule for each in self.tested) or self._explained(rule)
 
     def _narrowed(self, rule: Rule, oracle: Oracle, threshold: float) -> Rule:
-        return narrow(rule, oracle, threshold=threshold, screened=(self._codes_CF, self._unexplained(oracle)))
+        return narrow(rule, oracle, threshold=threshold, screened=(self.codes_CF, self._unexplained(oracle)))
 
     async def _rate(self, rule: Rule, oracle: Oracle, threshold: float, rng: np.random.Generator) -> float:
         """How often the rule fires by what was asked so far; no less than 0.1, else the tests that follow never end."""

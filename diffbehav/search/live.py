@@ -10,6 +10,7 @@ import polars as pl
 from diffbehav.collect.answers import Answers, collect_condition
 from diffbehav.collect.blocks import write_block
 from diffbehav.collect.episodes import Renderer, first_prompt
+from diffbehav.compare.code_findings import DISTANCE, NO_CODE, code_findings
 from diffbehav.compare.likelihoods import on_candidate_answers, on_trusted_answers
 from diffbehav.compare.load import Batch, blocks_of
 from diffbehav.compare.screen import CHANNELS
@@ -24,6 +25,8 @@ from diffbehav.suite import Suite, conditions
 Key = tuple[str, int]
 """Condition id and sample."""
 IN_FLIGHT = 192
+MEASURED = (*CHANNELS, DISTANCE)
+"""What is asked of every condition: the channels of the screen, and last the findings in code."""
 
 
 class Answered:
@@ -56,7 +59,7 @@ class Answered:
             self._known |= _known(other, _stored_parts(other), floor)
 
     async def values(self, questions: Sequence[tuple[Condition, int]]) -> np.ndarray:
-        """Raw values [H, N] of the screen's channels at samples of conditions, NaN where one could not be measured."""
+        """Values [H + 1, N] of MEASURED at samples of conditions, NaN where one could not be measured."""
         keys = [(condition.id, sample) for condition, sample in questions]
         missing = {key: each for key, each in zip(keys, questions, strict=True) if key not in self._known}
         others = {self._pending[key] for key in missing if key in self._pending}
@@ -64,8 +67,8 @@ class Answered:
         if mine:
             await self._ask(mine)
         await asyncio.gather(*others)
-        nothing = np.full(len(CHANNELS), np.nan)
-        return np.array([self._known.get(key, nothing) for key in keys]).reshape(-1, len(CHANNELS)).T
+        nothing = np.full(len(MEASURED), np.nan)
+        return np.array([self._known.get(key, nothing) for key in keys]).reshape(-1, len(MEASURED)).T
 
     async def _ask(self, questions: Mapping[Key, tuple[Condition, int]]) -> None:
         """Asked, written and known; who asks the same meanwhile waits for it."""
@@ -117,13 +120,13 @@ class Live:
         self._drawn: Counter[str] = Counter()
 
     async def __call__(self, digits_NA: np.ndarray) -> np.ndarray:
-        """Raw values [H, N] of the screen's channels at these cells, NaN where one could not be measured."""
+        """Values [H + 1, N] of MEASURED at these cells, NaN where one could not be measured."""
         drawn = conditions(self._suite, self._space.indices(digits_NA).tolist())
         questions = [(condition, self._next(condition.id)) for condition in drawn]
         inside_N = np.zeros(len(questions), bool)
         if self._rule is not None:
             inside_N = matches(self._rule, self._space.codes(digits_NA))
-        values_HN = np.empty((len(CHANNELS), len(questions)))
+        values_HN = np.empty((len(MEASURED), len(questions)))
         for place, of in zip(self._places, (~inside_N, inside_N), strict=True):
             values_HN[:, of] = await place.values([questions[n] for n in np.flatnonzero(of)])
         return values_HN
@@ -167,5 +170,14 @@ def _channels(batch: Batch, floor: float) -> dict[Key, np.ndarray]:
         frame = frames["trusted" if name.startswith("tf_") else "candidate"]
         column = frame.with_columns(pl.Series(name, values[name].value_N, nan_to_null=True))
         wide = wide.join(column, on=key, how="left", maintain_order="left")
-    numbers = wide.select(CHANNELS).fill_null(np.nan).to_numpy()
+    wide = wide.join(_excess(batch), on=key, how="left", maintain_order="left")
+    numbers = wide.select(MEASURED).fill_null(np.nan).to_numpy()
     return dict(zip(wide.select(key).iter_rows(), numbers, strict=True))
+
+
+def _excess(batch: Batch) -> pl.DataFrame:
+    """condition_id, sample and the findings in code: 0 in an answer without code, NULL where code could not be read."""
+    coded = code_findings(batch.completions)
+    measured = coded.values[DISTANCE]
+    value_N = np.where(measured.reason_N == NO_CODE, 0.0, measured.value_N)
+    return coded.keys.with_columns(pl.Series(DISTANCE, value_N, nan_to_null=True))

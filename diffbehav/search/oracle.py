@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
-from diffbehav.search.calibration import Calibration
+from diffbehav.search.calibration import Channels, Measure
 from diffbehav.search.space import Space
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.sprt import Decision, Sprt
@@ -29,13 +30,28 @@ class ShareSpent(Exception):
     """One proposal used up its share of the calls; the others are still worth asking."""
 
 
+class Yardstick(Protocol):
+    """Makes one score of the channels of a condition, and says above which score it fires."""
+
+    @property
+    def measure(self) -> Measure: ...
+
+    def score(self, channels_HN: Channels, *, task_N: np.ndarray) -> np.ndarray:
+        """float64 [N], NaN where nothing was measured."""
+        ...
+
+    def threshold(self, quantile: float) -> float:
+        """The score that a share 1 - `quantile` of the ordinary conditions exceeds."""
+        ...
+
+
 @dataclass
 class Oracle:
     """The models under comparison as the search sees them, with a count of what was asked."""
 
     space: Space
     ask: Ask
-    calibration: Calibration
+    calibration: Yardstick
     calls_left: int
     """Conditions that may still be asked, each one answer of the candidate."""
     calls_spent: int = 0

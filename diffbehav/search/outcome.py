@@ -58,6 +58,7 @@ def _verdict_json(verdict: Verdict, space: Space) -> dict[str, Any]:
         "rule": rule_json(tested.rule, space),
         "levels": all_levels(tested.rule, space),
         "status": verdict.status,
+        "flagged_by": tested.measure,
         "stopped": tested.status,
         "log_e": tested.log_e,
         "threshold": tested.threshold,

@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 
 from diffbehav.collect.run import open_again
-from diffbehav.compare.screen import CHANNELS
 from diffbehav.errors import InputError
 from diffbehav.search.hunt import OnStep, Screen
-from diffbehav.search.live import Answered, Live, rendered
+from diffbehav.search.live import MEASURED, Answered, Live, rendered
 from diffbehav.search.outcome import outcome_json
 from diffbehav.search.search import Promise, search
 from diffbehav.search.sentinels import read_sentinels
@@ -64,7 +63,7 @@ async def _search_run(
         live = Live(suite, space, Answered(run.asked, engines, rendered(renderer), suite.sampling, floor=floor))
         outcome = await search(
             screen, space, live, calls=request.calls, promise=promise, seed=request.seed, on_step=on_step,
-            sentinels=[each.rule for each in sentinels if each.rule is not None],
+            sentinels=[(each.rule, each.measure) for each in sentinels if each.rule is not None],
         )  # fmt: skip
     finally:
         await engines.close()
@@ -80,9 +79,9 @@ def read_screen(run: RunFolder, space: Space) -> Screen:
     with open_untrusted(run.database) as connection:
         rows = connection.sql("SELECT condition_id, grid_index FROM conditions ORDER BY condition_id").pl()
         long = connection.sql("SELECT condition_id, distance, value FROM divergences").pl()
-    wide = long.filter(pl.col("distance").is_in(CHANNELS)).pivot("distance", index="condition_id", values="value")
+    wide = long.filter(pl.col("distance").is_in(MEASURED)).pivot("distance", index="condition_id", values="value")
     values = rows.join(wide, on="condition_id", how="left")
-    channels = values.select(CHANNELS).fill_null(np.nan).to_numpy().T
+    *channels, excess_C = values.select(MEASURED).fill_null(np.nan).to_numpy().T
     if np.isnan(channels).all():
         raise InputError(f"{run.path}: nothing was measured, so there is nothing to search from")
-    return Screen(space.grid.digits(values["grid_index"].to_numpy()), channels)
+    return Screen(space.grid.digits(values["grid_index"].to_numpy()), np.array(channels), excess_C)

@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from diffbehav.search.calibration import Measure
+from diffbehav.search.code_rate import try_code_rates
 from diffbehav.search.confirm import Confirmed
 from diffbehav.search.hunt import INTERVAL_LEVEL, Hunt, OnStep, Screen
 from diffbehav.search.oracle import Ask, BudgetSpent, Oracle
@@ -55,7 +57,7 @@ class Outcome:
 
 async def search(
     screen: Screen, space: Space, ask: Ask, *, calls: int, promise: Promise, seed: int, on_step: OnStep,
-    sentinels: Sequence[Rule] = (),
+    sentinels: Sequence[tuple[Rule, Measure]] = (),
 ) -> Outcome:  # fmt: skip
     """Rules confirmed or refuted on fresh matched pairs within `calls` answers of the candidate.
 
@@ -70,6 +72,7 @@ async def search(
             if not await hunt.round(oracle):
                 spent = hunt.left_open > 0
                 break
+        await try_code_rates(hunt, oracle)
     except BudgetSpent:
         pass
     verdicts = _verdicts([*hunt.sentinels, *hunt.tested], promise)

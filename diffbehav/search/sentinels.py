@@ -4,15 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.records import digest
+from diffbehav.search.calibration import Calibration, Measure
+from diffbehav.search.code_rate import CodeRate
 from diffbehav.search.confirm import Confirmed, confirm
 from diffbehav.search.hunt import FIRE_QUANTILE, Hunt
-from diffbehav.search.oracle import Oracle
+from diffbehav.search.oracle import Oracle, Yardstick
 from diffbehav.search.space import NoContextError, Space, is_date
 from diffbehav.stats.eprocess import THRESHOLD
 from diffbehav.stats.rule import Rule
@@ -44,6 +46,8 @@ class Sentinel:
     rule: Rule | None
     """The rule under the suite of this run; None with `reason`."""
     reason: str | None
+    measure: Measure
+    """What its conditions fired by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,9 @@ def read_sentinels(earlier: Sequence[Path], space: Space, *, run: Path) -> list[
     for path in earlier:
         if path.resolve() == run.resolve():
             raise InputError(f"--sentinels {path} is the run that is searched; name runs from before it")
-        for shown, fingerprint in _confirmed(RunFolder(path)):
-            sentinel = _sentinel(shown, fingerprint, read_settings(RunFolder(path))["run_id"], space)
-            key = str(sentinel.rule or shown)
+        for shown, fingerprint, measure in _confirmed(RunFolder(path)):
+            sentinel = _sentinel(shown, fingerprint, measure, read_settings(RunFolder(path))["run_id"], space)
+            key = f"{measure} {sentinel.rule or shown}"
             known = found.get(key)
             runs = sentinel.runs if known is None else tuple(dict.fromkeys([*known.runs, *sentinel.runs]))
             found[key] = replace(known or sentinel, runs=runs)
@@ -87,24 +91,29 @@ def rule_of(shown: Mapping[str, Any], space: Space) -> Rule:
     return Rule(tuple(sorted(inside)), tuple(inside[factor] for factor in sorted(inside)))
 
 
-async def ask_sentinels(rules: Sequence[Rule], hunt: Hunt, oracle: Oracle) -> list[Asked]:
+async def ask_sentinels(rules: Sequence[tuple[Rule, Measure]], hunt: Hunt, oracle: Oracle) -> list[Asked]:
     """Test each rule on up to 40 fresh matched pairs; what was tested is added to `hunt.sentinels`."""
     asked = []
-    for number, rule in enumerate(rules, start=1):
-        one = await _ask(rule, f"sentinel {number} of {len(rules)}", rules, hunt, oracle)
+    screened = [rule for rule, measure in rules if measure == Calibration.measure]
+    for number, (rule, measure) in enumerate(rules, start=1):
+        name = f"sentinel {number} of {len(rules)}"
+        yardstick = CodeRate() if measure == CodeRate.measure else _calibration(rule, screened, hunt)
+        one = Asked(None, NO_SCREEN) if yardstick is None else await _ask(rule, name, yardstick, hunt, oracle)
         asked.append(one)
         if one.tested is not None:
             hunt.sentinels.append(one.tested)
     return asked
 
 
-async def _ask(rule: Rule, name: str, rules: Sequence[Rule], hunt: Hunt, oracle: Oracle) -> Asked:
+def _calibration(rule: Rule, rules: Sequence[Rule], hunt: Hunt) -> Calibration | None:
     calibration = hunt.calibration(*rules)
     if len(calibration.score_C) < LEAST_ORDINARY * len(hunt.screen.digits_CA):
         calibration = hunt.calibration(rule)
-    if not len(calibration.score_C):
-        return Asked(None, NO_SCREEN)
-    oracle.calibration, oracle.space = calibration, hunt.space
+    return calibration if len(calibration.score_C) else None
+
+
+async def _ask(rule: Rule, name: str, yardstick: Yardstick, hunt: Hunt, oracle: Oracle) -> Asked:
+    oracle.calibration, oracle.space = yardstick, hunt.space
     hunt.on_step(name, oracle)
 
     def on_pairs(pairs: int, inside: int, outside: int, log_e: float) -> None:
@@ -112,7 +121,7 @@ async def _ask(rule: Rule, name: str, rules: Sequence[Rule], hunt: Hunt, oracle:
         hunt.on_step(f"{name}: {evidence} of {THRESHOLD:.0f}", oracle)
 
     rng = np.random.default_rng(int(digest([hunt.seed, "sentinel", str(rule)])[:16], 16))
-    threshold = calibration.threshold(FIRE_QUANTILE)
+    threshold = yardstick.threshold(FIRE_QUANTILE)
     try:
         tested = await confirm(
             rule, oracle, threshold=threshold, delta=hunt.delta, rng=rng, on_pairs=on_pairs, most=PAIRS
@@ -131,17 +140,17 @@ def _stopped(tested: Confirmed, delta: float) -> Confirmed:
     return replace(tested, status="futile" if tested.difference_P.mean() < delta else "spent")
 
 
-def _confirmed(run: RunFolder) -> list[tuple[dict[str, Any], str]]:
+def _confirmed(run: RunFolder) -> list[tuple[dict[str, Any], str, Measure]]:
     with open_untrusted(run.database) as connection:
         try:
             rows = connection.execute(
-                "SELECT rule, fingerprint FROM findings WHERE status = 'CONFIRMED' ORDER BY rank"
+                "SELECT rule, fingerprint, flagged_by FROM findings WHERE status = 'CONFIRMED' ORDER BY rank"
             ).fetchall()
         except QueryError as error:
             raise IntegrityError(
                 f"{run.database} refuses to be read: {error}; build it again with `diffbehav compare {run.path}`"
             ) from error
-    return [(_checked(rule, run), fingerprint) for rule, fingerprint in rows]
+    return [(_checked(rule, run), fingerprint, _measure(flagged_by, run)) for rule, fingerprint, flagged_by in rows]
 
 
 def _checked(text: str, run: RunFolder) -> dict[str, Any]:
@@ -155,6 +164,12 @@ def _checked(text: str, run: RunFolder) -> dict[str, Any]:
     return rule
 
 
+def _measure(flagged_by: str, run: RunFolder) -> Measure:
+    if flagged_by not in get_args(Measure):
+        raise IntegrityError(f"{run.database}: findings are not flagged by {flagged_by!r}")
+    return cast(Measure, flagged_by)
+
+
 def _is_levels(levels: Any) -> bool:
     if isinstance(levels, dict):
         if levels.keys() == {"from", "to"}:
@@ -163,11 +178,13 @@ def _is_levels(levels: Any) -> bool:
     return isinstance(levels, list) and all(isinstance(level, str) for level in levels)
 
 
-def _sentinel(shown: Mapping[str, Any], fingerprint: str, run_id: str, space: Space) -> Sentinel:
+def _sentinel(
+    shown: Mapping[str, Any], fingerprint: str, measure: Measure, run_id: str, space: Space
+) -> Sentinel:  # fmt: skip
     try:
-        return Sentinel(shown, fingerprint, (run_id,), rule_of(shown, space), None)
+        return Sentinel(shown, fingerprint, (run_id,), rule_of(shown, space), None, measure)
     except UntestableError as error:
-        return Sentinel(shown, fingerprint, (run_id,), None, str(error))
+        return Sentinel(shown, fingerprint, (run_id,), None, str(error), measure)
 
 
 def _codes(levels: Any, name: str, known: Sequence[str]) -> tuple[int, ...]:

@@ -203,7 +203,7 @@ async def _screened(world: World, again: Answered, inside_C: np.ndarray) -> Scre
     for start in range(0, len(rows_I), ROWS_A_BLOCK):
         part = slice(start, start + ROWS_A_BLOCK)
         drawn = list(conditions(world.suite, indices_I[part].tolist()))
-        values_HN = await again.values([(condition, sample) for condition in drawn for sample in samples])
+        values_HN = (await again.values([(condition, sample) for condition in drawn for sample in samples]))[:-1]
         # Of several samples every channel of the screen takes the largest value.
         channels_HC[:, rows_I[part]] = np.fmax.reduce(values_HN.reshape(len(values_HN), -1, len(samples)), axis=2)
     codes_CF = world.space.codes(world.screen.digits_CA)

@@ -164,7 +164,10 @@ def brute_total(suite: Suite, cells: list[int], strength: int) -> int:
 def searched(*statuses: tuple[str, str], exhausted: bool = True) -> Searched:
     """A search that tested `user = level` with these outcomes."""
     tested = [
-        Tested({"user": [level]}, {"user": [level]}, status, 1.0, 0.1, 0.0, 0.2, 0.1, 0.0, 0.2, 0.0, 20, 2, 1.0)
+        Tested(
+            {"user": [level]}, {"user": [level]}, status, 1.0, 0.1, 0.0, 0.2, 0.1, 0.0, 0.2, 0.0, 20, 2, 1.0,
+            "screen_score",
+        )
         for level, status in statuses
     ]
     return Searched(tested, exhausted=exhausted, delta=0.05, level=0.05, calls=1000, calls_spent=900, unmeasured=0)

@@ -85,7 +85,7 @@ def searched(
         drawn = conditions(SUITE, SPACE.indices(digits).tolist())
         channels = await answered.values([(condition, 0) for condition in drawn])
         return await search(
-            Screen(digits, channels), SPACE, Live(SUITE, SPACE, answered), calls=3000,
+            Screen(digits, channels[:-1]), SPACE, Live(SUITE, SPACE, answered), calls=3000,
             promise=Promise(0.05, 0.05), seed=seed, on_step=lambda *_: None,
         )  # fmt: skip
 

@@ -28,7 +28,7 @@ def searched(world: ToyWorld, sentinels: Sequence[Rule], *, calls: int = 4000) -
     return asyncio.run(
         search(
             world.screen(1), SPACE, world.ask, calls=calls, promise=PROMISE, seed=world.seed,
-            on_step=lambda *_: None, sentinels=sentinels,
+            on_step=lambda *_: None, sentinels=[(each, "screen_score") for each in sentinels],
         )
     )  # fmt: skip
 
@@ -146,8 +146,10 @@ def test_the_run_itself_and_a_rule_that_is_none_are_refused(tmp_path: Path) -> N
 def test_what_became_of_sentinels_is_read_back_from_the_outcome_and_a_confirmed_one_is_a_tested_rule(
     tmp_path: Path,
 ) -> None:
-    asked = Sentinel({"year": ["year7"]}, "f1", ("first",), rule(year=7), None)
-    gone = Sentinel({"gone": ["x"]}, "f2", ("first",), None, "the suite has no factor 'gone' any more")
+    asked = Sentinel({"year": ["year7"]}, "f1", ("first",), rule(year=7), None, "screen_score")
+    gone = Sentinel(
+        {"gone": ["x"]}, "f2", ("first",), None, "the suite has no factor 'gone' any more", "screen_score"
+    )
     outcome = searched(ToyWorld(SPACE, 1, rule(year=7), 0.9), [rule(year=7)])
     found = outcome_json(outcome, SPACE, promise=PROMISE, seed=1, calls=4000, sentinels=[gone, asked])
     write_json(RunFolder(tmp_path).search, found)
