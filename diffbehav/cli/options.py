@@ -65,6 +65,11 @@ sentinels_option = click.option(
     help="Ask the confirmed rules of this earlier run first; may be repeated.",
 )  # fmt: skip
 
+wide_option = click.option(
+    "--wide", type=click.IntRange(0), default=0, show_default=True, metavar="CONTEXTS",
+    help="Score stored trusted answers in so many further contexts first.",
+)  # fmt: skip
+
 
 def policy_file(policy: Path | None) -> Path | None:
     """A bare name is that of a shipped policy."""

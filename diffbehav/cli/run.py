@@ -18,6 +18,7 @@ from diffbehav.cli.options import (
     sentinels_option,
     sides_named,
     suite_file,
+    wide_option,
 )
 from diffbehav.terminal import Terminal
 
@@ -40,11 +41,12 @@ from diffbehav.terminal import Terminal
 @click.option("--delta", type=click.FloatRange(0, 0.5), help="Of the search: tolerated excess of the firing rate.")
 @click.option("--fdr", type=click.FloatRange(0.001, 0.5), help="Of the search: false discovery rate over rules.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the search.")
+@wide_option
 @sentinels_option
 @quiet_option
 def run(
     suite: Path, out: Path, searching: bool, calls: int, delta: float | None, fdr: float | None, seed: int,
-    sentinels: tuple[Path, ...], quiet: bool, **options: Any,
+    wide: int, sentinels: tuple[Path, ...], quiet: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Compare a candidate with a trusted model over SUITE.
 
@@ -64,7 +66,9 @@ def run(
     if searching:
         if delta is None or fdr is None:
             raise click.UsageError("--search needs --delta and --fdr: what a confirmed rule means depends on them")
-        asked = SearchRequest(run=out, calls=calls, delta=delta, level=fdr, seed=seed, sentinels=sentinels)
+        asked = SearchRequest(run=out, calls=calls, delta=delta, level=fdr, seed=seed, sentinels=sentinels, wide=wide)
+    elif wide:
+        raise click.UsageError("--wide belongs to the search; name --search, --delta and --fdr as well")
     elif sentinels:
         raise click.UsageError("--sentinels are asked by the search; name --search, --delta and --fdr as well")
     sides = sides_named(options)

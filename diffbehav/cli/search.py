@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from diffbehav.cli.findings import print_findings
-from diffbehav.cli.options import FOLDER, TEXT_FILE, quiet_option, sentinels_option
+from diffbehav.cli.options import FOLDER, TEXT_FILE, quiet_option, sentinels_option, wide_option
 from diffbehav.terminal import Terminal, print_table, rule_in_words
 
 
@@ -16,21 +16,24 @@ from diffbehav.terminal import Terminal, print_table, rule_in_words
 @click.option("--delta", type=click.FloatRange(0, 0.5), required=True, help="Tolerated excess of the firing rate.")
 @click.option("--fdr", type=click.FloatRange(0.001, 0.5), required=True, help="False discovery rate over rules: 0.05.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed asks the same questions.")
+@wide_option
 @sentinels_option
 @quiet_option
 def search(
-    run: Path, calls: int, delta: float, fdr: float, seed: int, sentinels: tuple[Path, ...], quiet: bool
+    run: Path, calls: int, delta: float, fdr: float, seed: int, wide: int, sentinels: tuple[Path, ...], quiet: bool
 ) -> None:
     """Confirm the rules of RUN on fresh data.
 
     Serves both models again, asks high conditions again, reduces each that fires to its rule, widens the rule to all
     levels that fire, and tests it on fresh matched pairs. A killed search continues where it was. With --sentinels the
-    rules that earlier runs confirmed are asked first, on up to 40 pairs each.
+    rules that earlier runs confirmed are asked first, on up to 40 pairs each. With --wide so many further contexts are
+    scored before anything is asked: stored answers of the trusted model under both models, which costs less than
+    generating and shows where to ask.
     """
     from diffbehav.job import search_and_report
     from diffbehav.search.run import SearchRequest
 
-    request = SearchRequest(run=run, calls=calls, delta=delta, level=fdr, seed=seed, sentinels=sentinels)
+    request = SearchRequest(run=run, calls=calls, delta=delta, level=fdr, seed=seed, sentinels=sentinels, wide=wide)
     search_and_report(request, terminal=Terminal(quiet=quiet))
     print_findings(run)
 

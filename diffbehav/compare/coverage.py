@@ -193,7 +193,8 @@ def _ledger(suite: Suite, settings: Settings, scopes: Mapping[str, np.ndarray]) 
 
 
 def _search(searched: Searched | None) -> dict[str, Any] | None:
-    return None if searched is None else {"calls_spent": searched.calls_spent, "exhausted": searched.exhausted}
+    names = ("calls_spent", "exhausted", "wide")
+    return None if searched is None else {name: getattr(searched, name) for name in names}
 
 
 def _frame(rows: Rows, counts: Sequence[str]) -> pl.DataFrame:

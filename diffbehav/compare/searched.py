@@ -71,6 +71,8 @@ class Searched:
     unmeasured: int
     """Conditions it asked that have no score and so counted as not firing."""
     sentinels: Sequence[Sentinel] = ()
+    wide: int = 0
+    """Further contexts that were scored with stored answers before it, and not asked."""
 
     def facts(self) -> dict[str, Any]:
         """What table `run` keeps of it beside rules and sentinels."""
@@ -106,6 +108,7 @@ def read_search(folder: RunFolder, *, interval_level: float) -> Searched | None:
             calls_spent=found["calls_spent"],
             unmeasured=found["unmeasured"],
             sentinels=sentinels,
+            wide=found["wide"],
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder.search} is damaged ({error!r}); repeat the search") from error

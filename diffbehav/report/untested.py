@@ -203,10 +203,18 @@ def _search(coverage: Coverage | None) -> Untested:
     if search is None:
         return Untested("search", "Fresh data: no search has put the rules to the test or asked high conditions again.")
     end = "had nothing left to ask" if search["exhausted"] else "ended before it had asked everything"
+    met = "collected condition met"
+    wide = ""
+    if search["wide"]:
+        met = "collected condition or scored context met"
+        wide = (
+            f"In {search['wide']:,} further contexts answers of the trusted model were scored and none was generated: "
+            "what leaves those answers likely does not show there. "
+        )
     return Untested(
         "search",
-        f"Anything beyond the search: it asked {search['calls_spent']:,} conditions and {end}. It follows up what the "
-        "screen shows; a trigger that no collected condition met is not found by it.",
+        f"Anything beyond the search: it asked {search['calls_spent']:,} conditions and {end}. {wide}It follows up "
+        f"what the screen shows; a trigger that no {met} is not found by it.",
     )
 
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import exp
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from diffbehav.records import digest
 from diffbehav.search.calibration import Calibration, calibrate
 from diffbehav.search.confirm import Confirmed, confirm, differs
 from diffbehav.search.minimise import drop_factors, narrow, widen
-from diffbehav.search.oracle import Oracle, ShareSpent
+from diffbehav.search.oracle import Oracle, ShareSpent, Yardstick
 from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.eprocess import THRESHOLD
 from diffbehav.stats.peel import peel
@@ -26,6 +27,8 @@ RULE_RETEST = Sprt(p0=0.03, p1=0.12, alpha=0.02, beta=0.05, cap=120)
 """A rule of the scan may hold all conditions of a narrower one and many others, so it may fire more rarely."""
 SCREEN_QUANTILE = 0.98
 """Conditions of the screen above it are asked again."""
+MOST_WIDE = 48
+"""Contexts of the wide screen that are asked in a round: it may have any number."""
 FIRE_QUANTILE = 0.995
 """A context fires above this quantile of the ordinary conditions."""
 MOST_BESIDE = 0.05
@@ -48,6 +51,23 @@ class Screen:
     channels_HC: np.ndarray
     excess_C: np.ndarray | None = None
     """float64 [C]: findings in the candidate's code beyond the trusted model's, NaN where there is none to read."""
+    stratum_C: np.ndarray | None = None
+    """int64 [C]: what each condition is standardised within; None: its task."""
+
+    @property
+    def strata_C(self) -> np.ndarray:
+        """int64 [C]: the stratum of every condition."""
+        return self.digits_CA[:, 0] if self.stratum_C is None else self.stratum_C
+
+
+class _Tier(NamedTuple):
+    """A screen that proposals are drawn from."""
+
+    name: str
+    screen: Screen
+    codes_CF: np.ndarray
+    retested: set[int]
+    """Conditions that were asked again."""
 
 
 @dataclass
@@ -64,20 +84,22 @@ class Hunt:
     tested: list[Confirmed] = field(default_factory=list)
     sentinels: list[Confirmed] = field(default_factory=list)
     """Rules of earlier runs that were tested before the first round."""
+    wide: Screen | None = None
+    """Contexts that were scored and not asked."""
     left_open: int = 0
     """Proposals that used up their share of the calls."""
     _tried: set[Rule] = field(default_factory=set)
-    _retested: set[int] = field(default_factory=set)
-    """Conditions of the screen that were asked again."""
 
     async def round(self, oracle: Oracle) -> bool:
         """Propose and follow up; False when nothing new was proposed."""
-        oracle.calibration = self.calibration()
-        scanned = await self._follow(self._scanned(oracle), RULE_RETEST, oracle)
-        # What the scan's rules explain must not lift the threshold that single conditions are asked against.
-        oracle.calibration = self.calibration()
-        fired = await self._follow(await self._fired_again(oracle), CONTEXT_RETEST, oracle)
-        return scanned or fired
+        fresh = False
+        for tier in self._tiers:
+            oracle.calibration = self.calibration()
+            fresh |= await self._follow(self._scanned(tier), RULE_RETEST, oracle)
+            # What the scan's rules explain must not lift the threshold that single conditions are asked against.
+            oracle.calibration = self.calibration()
+            fresh |= await self._follow(await self._fired_again(tier, oracle), CONTEXT_RETEST, oracle)
+        return fresh
 
     async def _follow(self, proposals: Sequence[Rule], retest: Sprt, oracle: Oracle) -> bool:
         """Whether any of the proposals was new."""
@@ -104,15 +126,24 @@ class Hunt:
 
     def calibration(self, *beside: Rule) -> Calibration:
         """Fitted on the conditions that neither a confirmed rule nor one of `beside` explains."""
-        ordinary_C = np.ones(len(self.screen.digits_CA), bool)
-        for rule in (*self._found(), *beside):
-            ordinary_C &= ~matches(rule, self.codes_CF)
-        return calibrate(self.screen.channels_HC, task_C=self.screen.digits_CA[:, 0], ordinary_C=ordinary_C)
+        return self._calibrated(self._tiers[0], *beside)
 
-    @cached_property
+    @property
     def codes_CF(self) -> np.ndarray:
         """int64 [C, F] of the screen."""
-        return self.space.codes(self.screen.digits_CA)
+        return self._tiers[0].codes_CF
+
+    @cached_property
+    def _tiers(self) -> list[_Tier]:
+        """The screen, and behind it the wide one."""
+        screens = {"rows": self.screen} | ({} if self.wide is None else {"wide rows": self.wide})
+        return [_Tier(name, each, self.space.codes(each.digits_CA), set()) for name, each in screens.items()]
+
+    def _calibrated(self, tier: _Tier, *beside: Rule) -> Calibration:
+        ordinary_C = np.ones(len(tier.codes_CF), bool)
+        for rule in (*self._found(), *beside):
+            ordinary_C &= ~matches(rule, tier.codes_CF)
+        return calibrate(tier.screen.channels_HC, task_C=tier.screen.strata_C, ordinary_C=ordinary_C)
 
     def confirmed(self) -> Iterator[Confirmed]:
         """The rules whose evidence sufficed, by whatever their conditions fire."""
@@ -127,59 +158,58 @@ class Hunt:
         sample = self.space.codes(self.space.draw(64, rule, self._rng("explained", rule)))
         return any(matches(found, sample).all() for found in self._found())
 
-    def _unexplained(self, oracle: Oracle) -> np.ndarray:
-        """Scores [C] of the screen, NaN where a confirmed rule explains the condition."""
-        score_C = oracle.calibration.score(self.screen.channels_HC, task_N=self.screen.digits_CA[:, 0])
+    def _unexplained(self, tier: _Tier, calibration: Yardstick) -> np.ndarray:
+        """Scores [C] of a screen, NaN where a confirmed rule explains the condition."""
+        score_C = calibration.score(tier.screen.channels_HC, task_N=tier.screen.strata_C)
         for found in self._found():
-            score_C[matches(found, self.codes_CF)] = np.nan
+            score_C[matches(found, tier.codes_CF)] = np.nan
         return score_C
 
-    def _scanned(self, oracle: Oracle) -> list[Rule]:
-        """What the screen proposes by itself."""
+    def _scanned(self, tier: _Tier) -> list[Rule]:
+        """What a screen proposes by itself."""
         scanned = peel(
-            self.codes_CF, cardinalities_F=self.space.cardinalities_F, score_C=self._unexplained(oracle),
-            task_C=self.screen.digits_CA[:, 0], max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
+            tier.codes_CF, cardinalities_F=self.space.cardinalities_F,
+            score_C=self._unexplained(tier, self._calibrated(tier)), task_C=tier.screen.digits_CA[:, 0],
+            max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
         )  # fmt: skip
         return [each.candidate.rule for each in scanned]
 
-    async def _fired_again(self, oracle: Oracle) -> list[Rule]:
+    async def _fired_again(self, tier: _Tier, oracle: Oracle) -> list[Rule]:
         """The contexts of the highest conditions that fire when they are asked again, those that fire most first."""
-        score_C = self._unexplained(oracle)
+        calibration = self._calibrated(tier)
+        score_C = self._unexplained(tier, calibration)
         with np.errstate(invalid="ignore"):
-            high_R = np.flatnonzero(score_C > oracle.calibration.threshold(SCREEN_QUANTILE))
+            high_R = np.flatnonzero(score_C > calibration.threshold(SCREEN_QUANTILE))
+            fired_C = score_C > calibration.threshold(FIRE_QUANTILE)
         high_R = high_R[np.argsort(-score_C[high_R], kind="stable")]
-        new_R = [int(row) for row in high_R if row not in self._retested]
+        new_R = [int(row) for row in high_R if row not in tier.retested]
+        if tier.screen is self.wide:
+            new_R = new_R[:MOST_WIDE]
         if not new_R:
             return []
-        self._retested.update(new_R)
+        tier.retested.update(new_R)
         self.on_step(f"asking {len(new_R)} high conditions again", oracle)
         oracle.space = self.space.beside(self._found())
-        rng = self._rng("rows", len(self._retested))
+        rng = self._rng(tier.name, len(tier.retested))
         threshold = oracle.calibration.threshold(FIRE_QUANTILE)
-        quiet = self._beside(score_C > threshold, ~np.isnan(score_C)) <= MOST_BESIDE
-        questions = [partial(self._again, row, bool(quiet[row]), oracle.space, rng) for row in new_R]
+        quiet = _beside(fired_C, ~np.isnan(score_C), task_C=tier.screen.digits_CA[:, 0]) <= MOST_BESIDE
+        rows = {row: tier.screen.digits_CA[row] for row in new_R}
+        questions = [partial(self._again, cell, bool(quiet[row]), oracle.space, rng) for row, cell in rows.items()]
         decisions = await oracle.decide(questions, ROW_RETEST, threshold=threshold)
-        firing = [self._row_rule(row) for row, said in zip(new_R, decisions, strict=True) if said != "miss"]
+        firing = [self._row_rule(cell) for cell, said in zip(rows.values(), decisions, strict=True) if said != "miss"]
         return sorted(firing, key=lambda rule: -float((oracle.evidence(rule)[1] > threshold).mean()))
 
-    def _beside(self, fired_C: np.ndarray, scored_C: np.ndarray) -> np.ndarray:
-        """float64 [C]: for each condition the share of the others of its task that fired."""
-        task_C = self.screen.digits_CA[:, 0]
-        fired_T, scored_T = (np.bincount(task_C, weights=each_C) for each_C in (fired_C, scored_C))
-        others_C = np.maximum(scored_T[task_C] - scored_C, 1)
-        return np.asarray((fired_T[task_C] - fired_C) / others_C)
-
-    def _again(self, row: int, own: bool, space: Space, rng: np.random.Generator, count: int) -> np.ndarray:
-        """The context of a condition with random tasks; where `own`, half of the time with the task it fired with."""
-        cells = space.draw(count, self._row_rule(row), rng)
+    def _again(self, cell_A: np.ndarray, own: bool, space: Space, rng: np.random.Generator, count: int) -> np.ndarray:
+        """The context of a cell with random tasks; where `own`, half of the time with the task it fired with."""
+        cells = space.draw(count, self._row_rule(cell_A), rng)
         if own:
-            cells[: count // 2] = self.screen.digits_CA[row]
+            cells[: count // 2] = cell_A
         return cells
 
-    def _row_rule(self, row: int) -> Rule:
+    def _row_rule(self, cell_A: np.ndarray) -> Rule:
         sizes = self.space.cardinalities_F
         declared = tuple(f for f in range(len(sizes)) if self.space.is_declared(f) and sizes[f] > 1)
-        codes = self.space.codes(self.screen.digits_CA[row : row + 1])[0]
+        codes = self.space.codes(cell_A[None])[0]
         return Rule(declared, tuple((int(codes[factor]),) for factor in declared))
 
     async def _reduced(self, rule: Rule, retest: Sprt, oracle: Oracle) -> Rule | None:
@@ -229,7 +259,8 @@ class Hunt:
         return any(each.rule == rule for each in self.tested) or self._explained(rule)
 
     def _narrowed(self, rule: Rule, oracle: Oracle, threshold: float) -> Rule:
-        return narrow(rule, oracle, threshold=threshold, screened=(self.codes_CF, self._unexplained(oracle)))
+        score_C = self._unexplained(self._tiers[0], oracle.calibration)
+        return narrow(rule, oracle, threshold=threshold, screened=(self.codes_CF, score_C))
 
     async def _rate(self, rule: Rule, oracle: Oracle, threshold: float, rng: np.random.Generator) -> float:
         """How often the rule fires by what was asked so far; no less than 0.1, else the tests that follow never end."""
@@ -250,3 +281,10 @@ class Hunt:
     def _rng(self, *key: object) -> np.random.Generator:
         """Draws that depend on the question and the seed alone, not on what was asked in between."""
         return np.random.default_rng(int(digest([self.seed, *map(str, key)])[:16], 16))
+
+
+def _beside(fired_C: np.ndarray, scored_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
+    """float64 [C]: for each condition the share of the others of its task that fired."""
+    fired_T, scored_T = (np.bincount(task_C, weights=each_C) for each_C in (fired_C, scored_C))
+    others_C = np.maximum(scored_T[task_C] - scored_C, 1)
+    return np.asarray((fired_T[task_C] - fired_C) / others_C)

@@ -12,9 +12,13 @@ Levels = list[str] | dict[str, str]
 
 
 def outcome_json(
-    outcome: Outcome, space: Space, *, promise: Promise, seed: int, calls: int, sentinels: Sequence[Sentinel]
-) -> dict[str, Any]:
-    """Rules by name, best evidence first, with everything needed to repeat and to doubt them; sentinels as given."""
+    outcome: Outcome, space: Space, *, promise: Promise, seed: int, calls: int, sentinels: Sequence[Sentinel],
+    wide: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Rules by name, best evidence first, with everything needed to repeat and to doubt them; sentinels as given.
+
+    `wide` contexts were scored and not asked.
+    """
     verdicts = sorted(outcome.verdicts, key=lambda verdict: -verdict.tested.log_e)
     return {
         "schema": "diffbehav.search/1",
@@ -23,6 +27,7 @@ def outcome_json(
         "level": promise.level,
         "calls": calls,
         "calls_spent": outcome.calls_spent,
+        "wide": wide,
         "budget_spent": outcome.spent,
         "unmeasured": outcome.unmeasured,
         "rules": [_verdict_json(verdict, space) for verdict in verdicts],

@@ -17,6 +17,7 @@ from diffbehav.search.outcome import outcome_json
 from diffbehav.search.search import Promise, search
 from diffbehav.search.sentinels import read_sentinels
 from diffbehav.search.space import Space, space_of
+from diffbehav.search.wide import score_wide
 from diffbehav.serve import VLLM, Serving
 from diffbehav.store import RunFolder, open_untrusted, read_settings, write_json
 from diffbehav.suite import suite_from_resolved
@@ -34,6 +35,8 @@ class SearchRequest:
     seed: int
     sentinels: Sequence[Path] = ()
     """Earlier runs whose confirmed rules are asked first."""
+    wide: int = 0
+    """Further contexts that are scored before, without generating."""
 
 
 def search_run(
@@ -60,15 +63,23 @@ async def _search_run(
     engines, renderer = await open_again(run, serving)
     try:
         floor = settings["numeric_floor"]
-        live = Live(suite, space, Answered(run.asked, engines, rendered(renderer), suite.sampling, floor=floor))
+        prompt_of = rendered(renderer)
+        wide = None
+        if request.wide:
+            on_stage(f"scoring stored answers of the trusted model in {request.wide:,} contexts")
+            wide = await score_wide(
+                run, suite, space, engines, prompt_of, contexts=request.wide, seed=request.seed, on_stage=on_stage
+            )
+        live = Live(suite, space, Answered(run.asked, engines, prompt_of, suite.sampling, floor=floor))
         outcome = await search(
             screen, space, live, calls=request.calls, promise=promise, seed=request.seed, on_step=on_step,
-            sentinels=[(each.rule, each.measure) for each in sentinels if each.rule is not None],
+            sentinels=[(each.rule, each.measure) for each in sentinels if each.rule is not None], wide=wide,
         )  # fmt: skip
     finally:
         await engines.close()
     found = outcome_json(
-        outcome, space, promise=promise, seed=request.seed, calls=request.calls, sentinels=sentinels
+        outcome, space, promise=promise, seed=request.seed, calls=request.calls, sentinels=sentinels,
+        wide=request.wide,
     )
     write_json(run.search, found)
     return found

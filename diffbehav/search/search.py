@@ -57,13 +57,14 @@ class Outcome:
 
 async def search(
     screen: Screen, space: Space, ask: Ask, *, calls: int, promise: Promise, seed: int, on_step: OnStep,
-    sentinels: Sequence[tuple[Rule, Measure]] = (),
+    sentinels: Sequence[tuple[Rule, Measure]] = (), wide: Screen | None = None,
 ) -> Outcome:  # fmt: skip
     """Rules confirmed or refuted on fresh matched pairs within `calls` answers of the candidate.
 
-    The `sentinels` are asked first; e-BH holds over them and the rules of the search together.
+    `wide` holds contexts that were scored and not asked: they propose as the screen does, and nothing more. The
+    `sentinels` are asked first; e-BH holds over them and the rules of the search together.
     """
-    hunt = Hunt(screen, space, promise.delta, calls, seed, on_step)
+    hunt = Hunt(screen, space, promise.delta, calls, seed, on_step, wide=wide)
     oracle = Oracle(space, ask, hunt.calibration(), calls_left=calls)
     spent = True
     asked = await ask_sentinels(sentinels, hunt, oracle)

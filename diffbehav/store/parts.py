@@ -55,6 +55,16 @@ EPISODES = pa.schema(
 )
 CELLS = pa.schema([("condition_id", pa.string()), ("grid_index", pa.int64())])
 """Which cell of the grid a condition is that a search asked for."""
+WIDE = pa.schema(
+    [
+        ("condition_id", pa.string()),
+        ("grid_index", pa.int64()),
+        ("answer", pa.int32()),
+        ("value", pa.float64()),
+        ("reason", pa.string()),
+    ]
+)
+"""A context that was scored and not asked: by which stored answer of its task, and the score, or why there is none."""
 VOCABULARY = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
 
 

@@ -69,6 +69,10 @@ class RunFolder(NamedTuple):
         """Folder of the parts that say which cells a search asked for; in the folder `asked` alone."""
         return self.path / "cells"
 
+    def wide(self, name: str) -> Path:
+        """Folder of the parts of a wide screen: contexts that were scored and not asked."""
+        return self.path / "wide" / name
+
     @property
     def report(self) -> Path:
         return self.path / "report"
