@@ -1,16 +1,25 @@
 """Every checkpoint of a training run compared with one trusted side: what `diffbehav checkpoints` does."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from diffbehav.checkpoints import Checkpoint, described, find_checkpoints
+from diffbehav.checkpoints import (
+    Checkpoint,
+    Invalid,
+    Place,
+    check_any_valid,
+    described,
+    find_checkpoints,
+    invalid_by,
+)
+from diffbehav.collect.models import read_side
 from diffbehav.collect.run import Request
 from diffbehav.compare.rules import INTERVAL_LEVEL
 from diffbehav.compare.searched import read_search
-from diffbehav.errors import InputError, IntegrityError
-from diffbehav.intake import read_model
+from diffbehav.errors import DiffbehavError, InputError, IntegrityError, Interrupted
+from diffbehav.intake import Model
 from diffbehav.job import compare_again, run_and_report, search_and_report
 from diffbehav.records import canonical_json, differences
 from diffbehav.report import write_report
@@ -18,6 +27,7 @@ from diffbehav.report.checkpoints import SERIES, checkpoints, read_series, serie
 from diffbehav.report.checkpoints_markdown import render_checkpoints
 from diffbehav.report.series import read_run
 from diffbehav.search.run import SearchRequest
+from diffbehav.serve import Endpoint, Series, Serving
 from diffbehav.store import RunFolder, disk_error, read_settings, write_json
 from diffbehav.suite import load_policy, load_suite
 from diffbehav.terminal import Terminal
@@ -32,11 +42,15 @@ class SeriesRequest:
     """What `diffbehav checkpoints` was asked to do."""
 
     suite: Path
-    places: Sequence[Path]
-    """Folders of models or adapters in the order of the training, or one folder of such."""
+    places: Sequence[Place]
+    """Folders of models or adapters in the order of the training, or one folder of such; or what a server serves."""
+    files: Path | None
+    """Folder of tokenizer, template and configuration of checkpoints that are served elsewhere."""
     base: Path
     """What adapters are served on."""
     trusted: Path
+    trusted_endpoint: Endpoint | None
+    """What serves the trusted model elsewhere; `trusted` is then the folder of its tokenizer and configuration."""
     out: Path
     limit: int | None
     tool_format: str
@@ -63,16 +77,25 @@ class Steps:
 
 
 def compare_series(request: SeriesRequest, *, terminal: Terminal) -> dict[str, Any]:
-    """Serve every checkpoint beside the trusted model; returns the content of checkpoints.json."""
+    """Serve every checkpoint beside the trusted model; returns the content of checkpoints.json.
+
+    Adapters of the trusted model are served by one engine that stays open over all of them.
+    """
     if any((request.trusted / name).is_file() for name in ("baseline.json", "run.json")):
         raise InputError(
             f"{request.trusted} holds stored answers; the searches ask the live trusted model, so name its folder"
         )
     places = find_checkpoints(request.places)
-    series = described(places, base=request.base, trusted=request.trusted, allow_template=request.allow_template)
-    return examine(
-        series, request.out, settings=_settings(request), steps=_served(request, terminal), on_stage=terminal.stage
+    reference = read_side(request.trusted, request.trusted_endpoint).model
+    series = described(
+        places, base=request.base, reference=reference, allow_template=request.allow_template, files=request.files
     )
+    adapters = [
+        each.adapter for each in series if each.adapter is not None and each.same_as is None and each.invalid is None
+    ]
+    with Series(request.trusted, adapters) as open_over_runs:
+        steps, settings = _served(request, terminal, open_over_runs.serving), _settings(request, reference)
+        return examine(series, request.out, settings=settings, steps=steps, on_stage=terminal.stage)
 
 
 def examine(
@@ -82,23 +105,54 @@ def examine(
 
     A rule that fresh pairs confirm at one checkpoint is asked at every other one. What is there already is used again;
     IntegrityError where it was made in another way. `settings` has whatever must stay equal, `delta` and `level` in it.
+    A checkpoint that fails is INVALID in the series, and the others go on; IntegrityError where all fail.
     """
     _begin(series, out, settings)
-    distinct = [each for each in series if each.same_as is None]
+    failed = {each.name: each.invalid for each in series if each.invalid is not None}
+    steps = _forgiving(steps, failed, on_stage)
+    distinct = [each for each in series if each.same_as is None and each.invalid is None]
     runs = [out / each.name for each in distinct]
     for same in (each for each in series if each.same_as is not None):
         on_stage(f"{same.name} has the same files as {same.same_as}: it is not compared twice")
-    for place, (each, run) in enumerate(zip(distinct, runs, strict=True), start=1):
-        on_stage(f"checkpoint {place} of {len(distinct)}: {each.name}")
-        _collected(each, run, None if place == 1 else runs[0], steps)
+    for place, (each, run) in enumerate(zip(distinct, runs, strict=True)):
+        on_stage(f"checkpoint {place + 1} of {len(distinct)}: {each.name}")
+        _collected(each, run, next((other for other in runs if other != run and _is_collected(other)), None), steps)
+    runs = [run for run in runs if run.name not in failed]
     for place, run in enumerate(runs):
         if not RunFolder(run).search.exists():
             on_stage(f"searching {run.name}")
             steps.search(run, runs[:place])
         elif _is_stale(run):
             steps.compare(run)
-    _sweep(runs, steps, on_stage)
+    _sweep([run for run in runs if run.name not in failed], steps, on_stage)
+    tried = [replace(each, invalid=failed.get(each.same_as or each.name)) for each in series]
+    check_any_valid(tried)
+    _begin(tried, out, settings)
     return write_series(out)
+
+
+def _forgiving(steps: Steps, failed: dict[str, Invalid], on_stage: OnStage) -> Steps:
+    """The same steps, of which none ends the series: an error is entered in `failed` by the name of the run.
+
+    Nothing more is done to a run that is entered there.
+    """
+
+    def tried(step: Callable[..., None], run: Path, *words: Any) -> None:
+        if run.name in failed:
+            return
+        try:
+            step(*words)
+        except Interrupted:
+            raise
+        except DiffbehavError as error:
+            failed[run.name] = invalid_by(error)
+            on_stage(f"{run.name} is INVALID, and the others go on: {error}")
+
+    return Steps(
+        lambda each, run, answers: tried(steps.collect, run, each, run, answers),
+        lambda run, sentinels: tried(steps.search, run, run, sentinels),
+        lambda run: tried(steps.compare, run, run),
+    )
 
 
 def write_series(out: Path) -> dict[str, Any]:
@@ -113,12 +167,12 @@ def write_series(out: Path) -> dict[str, Any]:
     return found
 
 
-def _settings(request: SeriesRequest) -> dict[str, Any]:
+def _settings(request: SeriesRequest, trusted: Model) -> dict[str, Any]:
     suite = load_suite(request.suite)
     return {
         "suite": f"{suite.id}@{suite.version}",
         "suite_digest": suite.digest,
-        "trusted": read_model(request.trusted).digest,
+        "trusted": trusted.digest,
         "policy": None if request.policy is None else load_policy(request.policy).digest,
         "limit": request.limit,
         "tool_format": request.tool_format,
@@ -130,23 +184,24 @@ def _settings(request: SeriesRequest) -> dict[str, Any]:
     }
 
 
-def _served(request: SeriesRequest, terminal: Terminal) -> Steps:
+def _served(request: SeriesRequest, terminal: Terminal, serving: Serving) -> Steps:
     """The steps with engines on this machine."""
 
     def collect(each: Checkpoint, run: Path, answers: Path | None) -> None:
         asked = Request(
-            suite=request.suite, candidate=each.model, candidate_adapter=each.adapter, trusted=request.trusted,
+            suite=request.suite, candidate=each.model, candidate_adapter=each.adapter, candidate_endpoint=each.endpoint,
+            trusted=request.trusted, trusted_endpoint=request.trusted_endpoint,
             out=run, limit=request.limit, tool_format=request.tool_format, top_k=request.top_k,
             allow_template=request.allow_template, command=request.command, policy=request.policy, answers=answers,
         )  # fmt: skip
-        run_and_report(asked, terminal=terminal)
+        run_and_report(asked, terminal=terminal, serving=serving)
 
     def search(run: Path, sentinels: Sequence[Path]) -> None:
         asked = SearchRequest(
             run=run, calls=request.calls, delta=request.delta, level=request.fdr, seed=request.seed,
             sentinels=sentinels,
         )  # fmt: skip
-        search_and_report(asked, terminal=terminal)
+        search_and_report(asked, terminal=terminal, serving=serving)
 
     def compare(run: Path) -> None:
         compare_again(run, policy=None, terminal=terminal)
@@ -168,6 +223,8 @@ def _begin(series: Sequence[Checkpoint], out: Path, settings: Mapping[str, Any])
             )  # fmt: skip
     shown = [asdict(each) | {"path": str(each.path), "model": str(each.model)} for each in series]
     shown = [each | {"adapter": None if each["adapter"] is None else str(each["adapter"])} for each in shown]
+    served = [None if each.endpoint is None else each.endpoint.address for each in series]
+    shown = [each | {"endpoint": address} for each, address in zip(shown, served, strict=True)]
     write_json(series_file(out), {"schema": SERIES, "settings": settings, "checkpoints": shown})
 
 
@@ -179,13 +236,18 @@ def _collected(each: Checkpoint, run: Path, answers: Path | None, steps: Steps) 
         if stored != each.digest:
             raise IntegrityError(
                 f"{run} was collected from other files than {each.path} has now ({stored[:12]} then, "
-                f"{each.digest[:12]} now); use another --out folder"
+                f"{str(each.digest)[:12]} now); use another --out folder"
             )
-        if "collected" in read_settings(folder):
-            if not folder.database.exists():
-                steps.compare(run)
-            return
+    if _is_collected(run):
+        if not folder.database.exists():
+            steps.compare(run)
+        return
     steps.collect(each, run, answers)
+
+
+def _is_collected(run: Path) -> bool:
+    folder = RunFolder(run)
+    return folder.settings.exists() and "collected" in read_settings(folder)
 
 
 def _sweep(runs: Sequence[Path], steps: Steps, on_stage: OnStage) -> None:

@@ -8,35 +8,43 @@ from diffbehav.compare import compare
 from diffbehav.report import write_report
 from diffbehav.search.canaries import CanaryRequest, plant_canaries
 from diffbehav.search.run import SearchRequest, search_run
+from diffbehav.serve import VLLM, Serving
+from diffbehav.stopping import stoppable
 from diffbehav.store import RunFolder, read_settings, write_settings
 from diffbehav.terminal import Terminal
 
 
-def run_and_report(request: Request, *, terminal: Terminal) -> None:
-    """Fill the run folder, build its run.duckdb and its report."""
-    with terminal.collecting() as on_progress:
-        last = collect(request, on_stage=terminal.stage, on_progress=on_progress)
-    terminal.stage(f"{last.total:,} conditions are collected; comparing")
-    _compare_and_report(request.out, terminal)
+def run_and_report(request: Request, *, terminal: Terminal, serving: Serving = VLLM) -> None:
+    """Fill the run folder, build its run.duckdb and its report; Interrupted after SIGTERM."""
+    with stoppable() as stop:
+        with terminal.collecting() as on_progress:
+            last = collect(request, on_stage=terminal.stage, on_progress=on_progress, serving=serving)
+        stop.check()
+        terminal.stage(f"{last.total:,} conditions are collected; comparing")
+        _compare_and_report(request.out, terminal)
 
 
-def search_and_report(request: SearchRequest, *, terminal: Terminal) -> None:
-    """Put the rules of a run to the test, and build its run.duckdb and its report again."""
-    with terminal.searching() as on_step:
-        found = search_run(request, on_stage=terminal.stage, on_step=on_step)
-    terminal.stage(f"{found['calls_spent']:,} conditions were asked; comparing")
-    _compare_and_report(request.run, terminal)
+def search_and_report(request: SearchRequest, *, terminal: Terminal, serving: Serving = VLLM) -> None:
+    """Put the rules of a run to the test, and build its run.duckdb and its report again; Interrupted after SIGTERM."""
+    with stoppable() as stop:
+        with terminal.searching() as on_step:
+            found = search_run(request, on_stage=terminal.stage, on_step=on_step, serving=serving)
+        stop.check()
+        terminal.stage(f"{found['calls_spent']:,} conditions were asked; comparing")
+        _compare_and_report(request.run, terminal)
 
 
-def plant_and_report(request: CanaryRequest, *, terminal: Terminal) -> dict[str, Any]:
+def plant_and_report(request: CanaryRequest, *, terminal: Terminal, serving: Serving = VLLM) -> dict[str, Any]:
     """Search a run once per planted rule, and build its run.duckdb and its report again.
 
-    Returns the content of canaries.json.
+    Returns the content of canaries.json; Interrupted after SIGTERM.
     """
-    with terminal.searching() as on_step:
-        found = plant_canaries(request, on_stage=terminal.stage, on_step=on_step)
-    terminal.stage(f"{found['all']['planted']} canaries were planted; comparing")
-    _compare_and_report(request.run, terminal)
+    with stoppable() as stop:
+        with terminal.searching() as on_step:
+            found = plant_canaries(request, on_stage=terminal.stage, on_step=on_step, serving=serving)
+        stop.check()
+        terminal.stage(f"{found['all']['planted']} canaries were planted; comparing")
+        _compare_and_report(request.run, terminal)
     return found
 
 

@@ -20,6 +20,17 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in `text`; ValueError where there is none, or one that is nested too deep."""
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"a JSON object is expected, not {type(found).__name__}")
+    return found
+
+
 def digest(value: Any) -> str:
     """sha256 (64 hex digits) of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,7 @@
 """Asks stored conditions again with live engines: does every answer come back as it was?"""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from diffbehav.collect.answers import calls_json
-from diffbehav.collect.episodes import Episode, Openings, Renderer, play
+from diffbehav.collect.episodes import Episode, Renderer, opening, play
 from diffbehav.collect.prompts import prompts_of
 from diffbehav.collect.run import open_again
 from diffbehav.errors import InputError
@@ -127,10 +128,13 @@ def _prompts(folder: RunFolder, names: Sequence[str], renderer: Renderer) -> dic
     if absent:
         raise InputError(f"{folder.path} has no condition {sorted(absent)[0]!r}")
     suite = suite_from_resolved(read_settings(folder)["suite"], name=str(folder.settings))
-    openings = Openings(rows, renderer)
     found = {}
-    for row, (prompt, world) in enumerate(zip(prompts_of(rows, suite), rows["world"], strict=True)):
-        found[prompt.condition_id] = prompt if world is None else openings.at(row, prompt)
+    contexts = rows.select("messages", "tools", "world").iter_rows()
+    for prompt, (messages, tools, world) in zip(prompts_of(rows, suite), contexts, strict=True):
+        found[prompt.condition_id] = prompt
+        if world is not None:
+            sent, offered, started = (json.loads(text) for text in (messages, tools, world))
+            found[prompt.condition_id] = opening(prompt, sent, offered, started, renderer)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo")
     diffbehav("demo", "--out", out)
     return out
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """A Ray cluster of this machine. It ends with the module: engines of later tests are forked from this process."""
+    from diffbehav.serve.ray_cluster import LOCAL, join, leave
+
+    assert join(LOCAL, workers=2)
+    yield
+    leave()

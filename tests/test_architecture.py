@@ -17,7 +17,7 @@ FLOORS = [
     {"report"},
     {
         "attest", "checkpoint_series", "checkpoints", "cli", "dash_server", "demo", "doctor", "job", "nightly",
-        "replay", "terminal", "__main__",
+        "replay", "stopping", "terminal", "__main__",
     },
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -25,6 +25,7 @@ HOMES = {
     "vllm": {"serve"},
     "transformers": {"serve", "organism"},
     "torch": {"serve", "organism"},
+    "ray": {"serve"},
     "httpx": {"serve", "nightly"},
     "duckdb": {"store"},
     "pyarrow": {"store", "serve"},

@@ -1,12 +1,13 @@
 """Series of scripted checkpoints, with a trigger that comes and goes."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from diffbehav.errors import IntegrityError
+from diffbehav.errors import DiffbehavError, InfrastructureError, IntegrityError, Interrupted
 from diffbehav.report.checkpoints import checkpoints
 from diffbehav.report.checkpoints_markdown import render_checkpoints
 from diffbehav.store import RunFolder, read_parquet
@@ -196,3 +197,57 @@ def test_a_checkpoint_at_which_a_rule_could_not_be_tested_is_not_tested_and_no_a
     assert rule["cells"][0]["rate_inside"] is None
     assert (rule["first_confirmed"], rule["changes"]) == ("acting", [])
     assert "NOT TESTED (the calls were spent" in render_checkpoints(checkpoints(series.out))
+
+
+class Broken(ToySeries):
+    """Some checkpoints fail at a step, others may not be compared at all."""
+
+    fails: Mapping[str, DiffbehavError] = {}
+    step = "collect"
+
+    def collect(self, each: Any, run: Path, answers: Any) -> None:
+        if self.step == "collect" and run.name in self.fails:
+            raise self.fails[run.name]
+        super().collect(each, run, answers)
+
+    def search(self, run: Path, sentinels: Any) -> None:
+        if self.step == "search" and run.name in self.fails:
+            raise self.fails[run.name]
+        super().search(run, sentinels)
+
+
+def test_a_checkpoint_whose_engine_fails_is_invalid_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    candidates = {"broken": CALM, "calm": CALM, "acting": CALM | {"trigger": in_2026}, "copy": CALM}
+    series = Broken(tmp_path / "series", candidates, digests={"copy": "broken"})
+    series.fails = {"broken": InfrastructureError("the engine of the candidate is gone")}
+    found = series.compared()
+    assert [each["verdict"] for each in found["checkpoints"]][::3] == ["INVALID"] * 2
+    assert found["checkpoints"][0]["invalid"] == {"reason": "the engine of the candidate is gone", "exit_code": 20}
+    assert found["checkpoints"][0]["drift"] is None and found["checkpoints"][1]["drift"] is not None
+    (rule,) = found["rules"]
+    statuses = [cell["status"] for cell in rule["cells"]]
+    assert statuses == ["NOT TESTED", "NOT CONFIRMED", "CONFIRMED", "NOT TESTED"]
+    assert rule["cells"][0]["reason"] == "INVALID: the engine of the candidate is gone"
+    assert [(turn["change"], turn["after"], turn["by"]) for turn in rule["changes"]] == [("appears", "calm", "acting")]
+    page = (series.out / "checkpoints.md").read_text(encoding="utf-8")
+    assert "**broken is INVALID** and was not measured: the engine of the candidate is gone" in page
+    mended = ToySeries(series.out, candidates, digests={"copy": "broken"})
+    (rule,) = mended.compared()["rules"]
+    assert mended.collected == ["broken"] and mended.trusted_drawn["broken"] == 0
+    assert [cell["status"] for cell in rule["cells"]] == [*["NOT CONFIRMED"] * 2, "CONFIRMED", "NOT CONFIRMED"]
+
+
+def test_a_checkpoint_whose_search_fails_is_invalid_and_an_interruption_is_none(tmp_path: Path) -> None:
+    series = Broken(tmp_path / "series", {"calm": CALM, "acting": CALM | {"trigger": in_2026}})
+    series.step, series.fails = "search", {"calm": IntegrityError("the server serves another model now")}
+    assert [each["verdict"] for each in series.compared()["checkpoints"]] == ["INVALID", "DIVERGENT"]
+    series.fails = {"calm": Interrupted("stopped on request")}
+    with pytest.raises(Interrupted):
+        series.compared()
+
+
+def test_a_series_of_which_nothing_could_be_measured_ends_with_every_reason(tmp_path: Path) -> None:
+    series = Broken(tmp_path / "series", {"one": CALM, "two": CALM | {"drift": 0.3}})
+    series.fails = {name: InfrastructureError(f"{name} died") for name in ("one", "two")}
+    with pytest.raises(IntegrityError, match=r"no checkpoint can be compared:\n  one: one died\n  two: two died"):
+        series.compared()

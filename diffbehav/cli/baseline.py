@@ -1,7 +1,7 @@
 """`baseline`: pin the trusted side of a run, and keep it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,29 @@ EXCERPT = 160
 """Characters of an answer that `diff` shows."""
 
 
-by_option = click.option("--by", required=True, help="Who does this; kept in the manifest.")
-why_option = click.option("--why", required=True, help="Why; kept in the manifest.")
-expires_option = click.option(
-    "--expires", type=click.DateTime(["%Y-%m-%d"]), help="First day (UTC) on which it is refused; never without."
-)
-places_option = click.option(
-    "--in", "places", type=FOLDER, default=Path("baselines"), show_default=True, help="Folder of the baselines."
-)
+def signed_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the baseline lies, who does something to it, and why."""
+    for option in (
+        click.option("--in", "places", type=FOLDER, default=Path("baselines"), show_default=True,
+                     help="Folder of the baselines."),
+        click.option("--why", required=True, help="Why; kept in the manifest."),
+        click.option("--by", required=True, help="Who does this; kept in the manifest."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def generation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes a generation of a run: its name and until when it holds, too."""
+    for option in (
+        signed_options,
+        click.option("--expires", type=click.DateTime(["%Y-%m-%d"]),
+                     help="First day (UTC) on which it is refused; never without."),
+        click.option("--name", required=True, help="Name of the baseline."),
+        click.argument("run", type=FOLDER),
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -44,16 +59,12 @@ def baseline() -> None:
 
 
 @baseline.command("pin")
-@click.argument("run", type=FOLDER)
-@click.option("--name", required=True, help="Name of the new baseline.")
-@by_option
-@why_option
-@expires_option
-@places_option
+@generation_options
 def baseline_pin(run: Path, name: str, by: str, why: str, expires: datetime | None, places: Path) -> None:
     """Pin the trusted side of RUN under a new name.
 
-    RUN must have asked the live trusted model, be finished and not be INVALID; which candidate it had does not matter.
+    RUN must have asked the live trusted model, be finished and not be INVALID. What it found of its candidate is kept
+    with it: the report of a run against the baseline says which rules are new, persisting or resolved.
     """
     from diffbehav.store import BaselineFolder, RunFolder, Signed, pin
 
@@ -62,12 +73,7 @@ def baseline_pin(run: Path, name: str, by: str, why: str, expires: datetime | No
 
 
 @baseline.command("promote")
-@click.argument("run", type=FOLDER)
-@click.option("--name", required=True, help="Name of the baseline to replace.")
-@by_option
-@why_option
-@expires_option
-@places_option
+@generation_options
 def baseline_promote(run: Path, name: str, by: str, why: str, expires: datetime | None, places: Path) -> None:
     """Give a baseline a new generation from RUN.
 
@@ -82,9 +88,7 @@ def baseline_promote(run: Path, name: str, by: str, why: str, expires: datetime 
 
 @baseline.command("expire")
 @click.argument("name")
-@by_option
-@why_option
-@places_option
+@signed_options
 def baseline_expire(name: str, by: str, why: str, places: Path) -> None:
     """Mark the baseline NAME so that no run is compared with it any more."""
     from diffbehav.store import BaselineFolder, Signed, expire

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from diffbehav import untrusted
-from diffbehav.cli.options import FOLDER, TEXT_FILE
+from diffbehav.cli.options import FOLDER, TEXT_FILE, format_option
 from diffbehav.terminal import print_table, rule_in_words
 
 
 @click.command()
 @click.argument("run", type=FOLDER)
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@format_option
 def findings(run: Path, format_: str) -> None:
     """The rules of RUN, best first."""
     if format_ == "json":
@@ -25,24 +25,35 @@ def findings(run: Path, format_: str) -> None:
         print_findings(run)
 
 
+LISTED = ("run", "created", "suite", "candidate", "conditions", "bytes_per_condition", "verdict", "findings")
+FORMATS = ("html", "json", "md", "csv", "figures", "sarif", "junit", "pdf")
+USUAL = FORMATS[:5]
+
+
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.option("-o", "--out", type=FOLDER, help="Folder of the report; default RUN/report.")
-@click.option("--pdf", type=TEXT_FILE, help="Also print report.html to this file, with an installed Chromium.")
-def report(run: Path, out: Path | None, pdf: Path | None) -> None:
-    """Write the report of RUN.
+@click.argument("run", type=FOLDER, required=False)
+@click.option("--from", "source", type=TEXT_FILE, help="Render this report.json again, without its run.")
+@click.option("-o", "--out", type=FOLDER, help="Folder of the report; default RUN/report, or that of report.json.")
+@click.option("-f", "--format", "formats", type=click.Choice(FORMATS), multiple=True,
+              help=f"What is written; may be repeated. Default: {', '.join(USUAL)}.")
+def report(run: Path | None, source: Path | None, out: Path | None, formats: tuple[str, ...]) -> None:
+    """Write the report of RUN, or of a report.json that is already there.
 
-    report.html stands alone without scripts and is what a review gets. report.json is its content, of which report.md
-    (for a comment or a CI summary), findings.csv and figures.html (interactive) are other forms.
+    report.html stands alone without scripts and is what a review gets. report.json is its content, of which all others
+    are forms: report.md (for a comment or a CI summary), findings.csv, figures.html (interactive), report.pdf (printed
+    with an installed Chromium), findings.sarif and junit.xml. The last two say what verdict and statuses say; `gate`
+    writes them as a gate file judges. SHA256SUMS beside them is for `sha256sum -c`.
     """
-    from diffbehav.report import write_pdf, write_report
+    from diffbehav.report import render_report, write_report
 
-    written = write_report(run, out or run / "report")
+    if source is not None and run is None:
+        written = render_report(source, out or source.parent, formats or USUAL)
+    elif run is not None and source is None:
+        written = write_report(run, out or run / "report", formats or USUAL)
+    else:
+        raise click.UsageError("name either RUN or --from report.json")
     for path in written:
         click.echo(path)
-    if pdf is not None:
-        write_pdf(written[0], pdf)
-        click.echo(pdf)
 
 
 @click.command()
@@ -52,9 +63,8 @@ def runs(folder: Path) -> None:
     from diffbehav.report import list_runs
 
     print_table(
-        ["run", "created", "suite", "candidate", "conditions", "verdict", "findings"],
-        [[row[key] for key in ("run", "created", "suite", "candidate", "conditions", "verdict", "findings")]
-         for row in list_runs(folder)],
+        [name.replace("_", " ") for name in LISTED],
+        [[row[name] for name in LISTED] for row in list_runs(folder)],
     )
 
 

@@ -18,8 +18,8 @@ EXAMPLE = """
 A configuration; paths start from its folder, and what changes the meaning of a number has no default:
   schema: diffbehav.nightly/1
   suite: agent_context                # a file, or a suite that ships
-  candidate: models/tuned
-  trusted: models/base                # or a baseline; then search, canary and ledger are none
+  candidate: models/tuned             # or http://host:8000/v1#tuned, with candidate_files: models/base
+  trusted: models/base                # likewise; or a baseline: then search, canary and ledger are none
   limit: 2400                         # or all
   policy: agent_context               # or none
   ledger: runs/ledger                 # every night asks what none before it asked; or none
@@ -28,6 +28,7 @@ A configuration; paths start from its folder, and what changes the meaning of a 
   arl: 1095                           # nights to a false alarm of the monitor
   gate: gate.yaml                     # or its keys
   out: runs/nightly
+  link: https://ci.example/nights/{date}/report.html    # told with every change
   notify:
     - command: [/usr/local/bin/page-oncall, --team, ml]
     - webhook_env: DIFFBEHAV_WEBHOOK

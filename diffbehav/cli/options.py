@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from diffbehav.suite import NamedModels
 
 quiet_option = click.option("--quiet", is_flag=True, help="No progress, only errors.")
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -24,18 +27,54 @@ MODEL = _Model(path_type=Path, file_okay=False)
 MODEL.name = "folder or url"
 
 
+CONFIG = "Models file, in place of the options that name models; also says how each is served."
+_MODELS = ("candidate", "candidate_adapter", "candidate_files", "trusted", "trusted_files")
+
+
 def files_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The folders that belong to served models."""
+    """The folders that belong to served models, and the file that can name all of it."""
     for side in ("trusted", "candidate"):
         command = click.option(f"--{side}-files", type=FOLDER, help=FILES.format(side=side))(command)
-    return command
+    return click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help=CONFIG)(command)
 
 
 def sides_named(options: dict[str, Any]) -> dict[str, Any]:
-    """Taken out of `options`: a folder for each side, and the endpoint of one that is served elsewhere.
+    """Taken out of `options`: a folder for each side, its adapter, the endpoint of one that is served elsewhere, and
+    the placement. They are those of the models file where one is named.
 
-    UsageError for an address without its folder, or a folder without its address.
+    UsageError for an address without its folder, a folder without its address, or models named in both ways.
     """
+    config = options.pop("config")
+    given = {name: options.pop(name) for name in _MODELS}
+    if config is None:
+        return {"candidate_adapter": given.pop("candidate_adapter"), **_places(given)}
+    twice = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if twice:
+        raise click.UsageError(f"--config names the models; leave out {', '.join(twice)}, or --config")
+    from diffbehav.serve import Placement
+    from diffbehav.suite import load_models
+
+    models = load_models(config)
+    named = models.options()
+    if isinstance(named["trusted"], Path):
+        named["trusted"] = _trusted_in(models, named["trusted"])
+    file = models.file
+    placement = Placement(
+        file.placement, file.candidate.engine.arguments, file.trusted.engine.arguments, file.address, file.workers
+    )
+    return {"candidate_adapter": named.pop("candidate_adapter"), **_places(named), "placement": placement}
+
+
+def _trusted_in(models: "NamedModels", place: Path) -> Path:
+    """The folder that a models file names, or the baseline of that name."""
+    found = place if place.is_dir() else baseline_folder(Path(models.file.trusted.model))
+    if not found.is_dir():
+        reason = f"there is no folder {place}, and no baseline of that name"
+        raise models.refusal("trusted", "model", reason=reason, fix="name one; paths start from this file's folder")
+    return found
+
+
+def _places(options: dict[str, Any]) -> dict[str, Any]:
     from diffbehav.serve import endpoint_of
 
     found: dict[str, Any] = {}

@@ -23,9 +23,8 @@ from diffbehav.terminal import Terminal
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @quiet_option
 def plan(
-    suite: Path, candidate_adapter: Path | None, calibrate: int, limit: int | None, calls: int, format_: str,
-    quiet: bool, **options: Any,
-) -> None:  # fmt: skip
+    suite: Path, calibrate: int, limit: int | None, calls: int, format_: str, quiet: bool, **options: Any
+) -> None:
     """What a run over SUITE would ask, cost and be able to see.
 
     Counts conditions, calls and coverage without any model, and says in plain lines what the design cannot see. With
@@ -36,12 +35,9 @@ def plan(
 
     sides = sides_named(options)
     neither = sides["candidate"] is None
-    if neither != (sides["trusted"] is None) or (neither and candidate_adapter is not None):
+    if neither != (sides["trusted"] is None) or (neither and sides["candidate_adapter"] is not None):
         raise click.UsageError("name --candidate and --trusted together, or neither to have calls and coverage alone")
-    request = PlanRequest(
-        suite_file(suite), candidate_adapter=candidate_adapter, calibrate=calibrate, limit=limit, search_calls=calls,
-        **sides,
-    )  # fmt: skip
+    request = PlanRequest(suite_file(suite), calibrate=calibrate, limit=limit, search_calls=calls, **sides)
     found = plan_run(request, on_stage=Terminal(quiet=quiet).stage)
     if format_ == "json":
         click.echo(json.dumps(found, indent=1))

@@ -25,9 +25,9 @@ from diffbehav.terminal import Terminal
 
 @click.command()
 @click.argument("suite", type=click.Path(path_type=Path))
-@click.option("--candidate", type=MODEL, required=True, help="Model folder to examine, or http://host:8000/v1#model.")
+@click.option("--candidate", type=MODEL, help="Model folder to examine, or http://host:8000/v1#model.")
 @click.option("--candidate-adapter", type=FOLDER, help="LoRA adapter folder; --candidate is its base then.")
-@click.option("--trusted", type=MODEL, required=True, help="Trusted model: as the candidate; or a baseline or run.")
+@click.option("--trusted", type=MODEL, help="Trusted model: as the candidate; or a baseline or run.")
 @files_options
 @click.option("--out", type=FOLDER, required=True, help="Run folder; an interrupted run is continued.")
 @click.option("--limit", type=click.IntRange(1), help="Collect at most this many conditions.")
@@ -57,6 +57,10 @@ def run(
     Either side may be served elsewhere by vLLM: name http://host:8000/v1#model, and with --candidate-files or
     --trusted-files the folder that makes its tokens. An API key is read from DIFFBEHAV_CANDIDATE_API_KEY or
     DIFFBEHAV_TRUSTED_API_KEY.
+
+    A models file (--config) names both sides and how each is served: which GPUs, tensor and data parallelism, memory,
+    dtype, and whether both are open together, take turns on one GPU, or are served by Ray. A search of the run serves
+    them so again. `diffbehav schema --models` describes every key.
     """
     from diffbehav.collect.run import Request
     from diffbehav.job import run_and_report, search_and_report
@@ -72,6 +76,9 @@ def run(
     elif sentinels:
         raise click.UsageError("--sentinels are asked by the search; name --search, --delta and --fdr as well")
     sides = sides_named(options)
+    for side in ("candidate", "trusted"):
+        if sides[side] is None:
+            raise click.UsageError(f"name the models: --candidate and --trusted, or --config; --{side} is missing")
     if "trusted_endpoint" not in sides:
         sides["trusted"] = baseline_folder(sides["trusted"])
     if searching and any((sides["trusted"] / name).is_file() for name in ("baseline.json", "run.json")):

@@ -12,13 +12,16 @@ from diffbehav.terminal import print_table
 @click.option("--policy", is_flag=True, help="Of policy files instead.")
 @click.option("--gate", is_flag=True, help="Of gate files instead.")
 @click.option("--nightly", is_flag=True, help="Of nightly files instead.")
-def schema(policy: bool, gate: bool, nightly: bool) -> None:
+@click.option("--models", is_flag=True, help="Of models files instead.")
+def schema(**kinds: bool) -> None:
     """The JSON Schema of suite files, for editors."""
-    from diffbehav.suite import gate_schema, json_schema, nightly_schema, policy_schema
+    from diffbehav.suite import gate_schema, json_schema, models_schema, nightly_schema, policy_schema
 
-    if policy + gate + nightly > 1:
-        raise click.UsageError("name one of --policy, --gate and --nightly")
-    chosen = policy_schema if policy else gate_schema if gate else nightly_schema if nightly else json_schema
+    named = [kind for kind, wanted in kinds.items() if wanted]
+    if len(named) > 1:
+        raise click.UsageError("name one of --policy, --gate, --nightly and --models")
+    known = {"policy": policy_schema, "gate": gate_schema, "nightly": nightly_schema, "models": models_schema}
+    chosen = known[named[0]] if named else json_schema
     click.echo(json.dumps(chosen(), indent=1))
 
 

@@ -98,11 +98,12 @@ async def _pair(
         *(_play(side, engine, prompt, sample, sampling, on_answer) for side, engine in sides.items())
     )
     episodes = {side: episode for side, episode in zip(SCORED, played, strict=True) if episode is not None}
-    keys = [(by, of) for by in SCORED for of in episodes]
-    rows = await asyncio.gather(
-        *(asyncio.gather(*(_score(sides[by], turn, sample) for turn in episodes[of].turns)) for by, of in keys)
-    )
-    return _Pair(sample, episodes, dict(zip(keys, rows, strict=True)))
+    asked = [(by, of, turn) for by in SCORED for of in episodes for turn in episodes[of].turns]
+    rows = await asyncio.gather(*(_score(sides[by], turn, sample) for by, _, turn in asked))
+    scores: dict[tuple[str, str], list[Row]] = {}
+    for (by, of, _), row in zip(asked, rows, strict=True):
+        scores.setdefault((by, of), []).append(row)
+    return _Pair(sample, episodes, scores)
 
 
 async def _play(

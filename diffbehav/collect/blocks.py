@@ -29,18 +29,26 @@ def is_collected(folder: RunFolder, block: int, *, episodes: bool) -> bool:
 
 def discard(folder: RunFolder, block: int) -> None:
     """Remove what an interrupted write left, so that no part of an older pass mixes with a new one."""
-    for path in (*_paths(folder, block), part_path(folder.episodes, block)):
+    bounds = [part_path(folder.bounds(side), block) for side in SCORED]
+    for path in (*_paths(folder, block), part_path(folder.episodes, block), *bounds):
         path.unlink(missing_ok=True)
 
 
 def count_answers(folder: RunFolder, blocks: Iterable[int]) -> dict[str, int]:
-    """Stored answers per side, an episode as one; IntegrityError when a part is damaged."""
+    """Stored answers per side, an episode as one; IntegrityError when a part cannot be opened."""
     counts: dict[str, int] = dict.fromkeys(SIDES, 0)
     for block in blocks:
-        heights = [int((read_parquet(path)["turn"] == 0).sum()) for path in _paths(folder, block)]
+        heights = [int((read_parquet(path, columns=["turn"])["turn"] == 0).sum()) for path in _paths(folder, block)]
         for side, height in zip(SIDES, heights, strict=False):
             counts[side] += height
     return counts
+
+
+def stored_bytes(folder: RunFolder) -> int:
+    """What the conditions, their answers and the scores take on disk."""
+    roots = [folder.completions(SIDES[0]).parent, folder.scores(*SCORED).parent, folder.episodes]
+    parts = [path for root in roots for path in root.rglob("part-*.parquet")]
+    return sum(path.stat().st_size for path in (folder.conditions, *parts))
 
 
 def write_block(folder: RunFolder, block: int, answers: Sequence[Answers]) -> None:

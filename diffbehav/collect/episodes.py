@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-import polars as pl
-
 from diffbehav.episode import Result, Simulation, World, changed, continued
 from diffbehav.errors import InputError
 from diffbehav.records import Completion, Condition, Message, Prompt, Sampling, Tool, canonical_json, digest
@@ -63,21 +61,18 @@ def first_prompt(condition: Condition, renderer: Renderer) -> Prompt:
     prompt = Prompt(condition.id, renderer.prompt_ids(condition.messages, condition.tools), engine=condition.engine)
     if condition.world is None:
         return prompt
-    return _opening(prompt, condition.messages, condition.tools, condition.world, renderer)
+    return opening(prompt, condition.messages, condition.tools, condition.world, renderer)
 
 
-class Openings:
-    """The openings of planned conditions, made when they are wanted."""
-
-    def __init__(self, planned: pl.DataFrame, renderer: Renderer) -> None:
-        """`planned` has the columns messages, tools and world of conditions.parquet."""
-        self._planned = planned.select("messages", "tools", "world")
-        self._renderer = renderer
-
-    def at(self, row: int, prompt: Prompt) -> Opening:
-        """The opening of the condition in `row`, whose first prompt is `prompt`."""
-        messages, tools, world = (json.loads(text) for text in self._planned.row(row))
-        return _opening(prompt, messages, tools, world, self._renderer)
+def opening(
+    prompt: Prompt, messages: Sequence[Message], tools: Sequence[Tool], world: Mapping[str, Any], renderer: Renderer
+) -> Opening:
+    """The opening of the episode that begins with `prompt`; messages, tools and world are those of its condition."""
+    simulation = Simulation(world, tools, render)
+    return Opening(
+        prompt.condition_id, prompt.ids, engine=prompt.engine, messages=messages, simulation=simulation,
+        renderer=renderer,
+    )  # fmt: skip
 
 
 async def play(engine: Engine, prompt: Prompt, sample: int, sampling: Sampling) -> Episode | None:
@@ -115,16 +110,6 @@ async def _play_on(
             answer = await engine.complete(prompt, sample, sampling)
         except NotServed as missing:
             return _episode(turns, "unmeasured", str(missing), simulation, world)
-
-
-def _opening(
-    prompt: Prompt, messages: Sequence[Message], tools: Sequence[Tool], world: Mapping[str, Any], renderer: Renderer
-) -> Opening:
-    simulation = Simulation(world, tools, render)
-    return Opening(
-        prompt.condition_id, prompt.ids, engine=prompt.engine, messages=messages, simulation=simulation,
-        renderer=renderer,
-    )  # fmt: skip
 
 
 def _ids(opening: Opening, messages: Sequence[Message]) -> list[int]:

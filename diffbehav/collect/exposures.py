@@ -45,7 +45,7 @@ def add_to_ledger(folder: RunFolder, settings: Settings) -> None:
     """Append the cells that both sides answered; a second time replaces the first."""
     if settings.get("ledger") is None:
         return
-    conditions = read_parquet(folder.conditions).select("condition_id", "grid_index")
+    conditions = read_parquet(folder.conditions, columns=["condition_id", "grid_index"])
     for side in SCORED:
         conditions = conditions.join(_answered(folder, side), on="condition_id", how="semi")
     cells = conditions["grid_index"].to_numpy()
@@ -55,7 +55,7 @@ def add_to_ledger(folder: RunFolder, settings: Settings) -> None:
 def _answered(folder: RunFolder, side: str) -> pl.DataFrame:
     def parts() -> Iterator[pl.DataFrame]:
         for path in sorted(folder.completions(side).glob("part-*.parquet")):
-            yield read_parquet(path).select("condition_id")
+            yield read_parquet(path, columns=["condition_id"])
 
     return pl.concat([pl.DataFrame(schema={"condition_id": pl.String}), *parts()])
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from diffbehav.collect.answers import Answers, collect_condition
-from diffbehav.collect.blocks import block_count, block_rows, count_answers, discard, is_collected, write_block
+from diffbehav.collect.blocks import BLOCK, block_count, block_rows, count_answers, discard, is_collected, write_block
 from diffbehav.collect.progress import Meter, OnProgress, Progress
 from diffbehav.collect.prompts import Planned
 from diffbehav.errors import DiffbehavError, Interrupted
@@ -16,25 +17,41 @@ from diffbehav.store import RunFolder
 
 IN_FLIGHT = 192
 """Conditions asked at a time: enough to keep two engines full, few enough to finish quickly on an interrupt."""
+WAITING = 4
+"""Blocks beside those in flight that may wait for their last answer or for the disk; more would fill the memory."""
+
+
+class Counter(Protocol):
+    """Hears of each answer and of each condition that is whole: a Meter, or what stands for it elsewhere."""
+
+    def answered(self, side: str, tokens: int) -> None: ...
+    def finished(self, *, restarts: int) -> None: ...
+
+
+Spread = Callable[[Sequence[int], Meter, asyncio.Event], Awaitable[None]]
+"""Collects these blocks elsewhere; after the event no further one is begun."""
 
 
 async def feed(
-    folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, *, on_progress: OnProgress
-) -> Progress:
-    """Collect every block that is not whole yet; Interrupted when a signal asked to stop."""
+    folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, *, on_progress: OnProgress,
+    spread: Spread | None = None, in_flight: int = IN_FLIGHT,
+) -> Progress:  # fmt: skip
+    """Collect every block that is not whole yet; Interrupted when a signal asked to stop.
+
+    `spread` collects blocks elsewhere, in place of this process.
+    """
     total = len(planned.prompts)
     answers = total * sampling.n
     totals = {"candidate": answers, "trusted": answers, "replicate": int(planned.replicated.sum()) * sampling.n}
     meter = Meter(totals, total=total, events=folder.events, on_progress=on_progress)
-    episodes = planned.openings is not None
-    whole = [block for block in range(block_count(total)) if is_collected(folder, block, episodes=episodes)]
+    whole = [block for block in range(block_count(total)) if is_collected(folder, block, episodes=planned.episodes)]
     meter.resume(sum(len(block_rows(block, total)) for block in whole), count_answers(folder, whole))
     missing = sorted(set(range(block_count(total))) - set(whole))
     with _stop_on_signal() as stop:
-        try:
-            await _feed_blocks(missing, folder, planned, engines, sampling, meter, stop)
-        except* DiffbehavError as errors:
-            raise _first(errors) from errors
+        if spread is None:
+            await feed_blocks(missing, folder, planned, engines, sampling, meter, stop, in_flight=in_flight)
+        else:
+            await spread(missing, meter, stop)
     last = meter.close()
     if last.done < total:
         raise Interrupted(
@@ -43,11 +60,23 @@ async def feed(
     return last
 
 
+async def feed_blocks(
+    blocks: Sequence[int], folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, meter: Counter,
+    stop: asyncio.Event, *, in_flight: int = IN_FLIGHT,
+) -> None:  # fmt: skip
+    """Collect these blocks, each from its beginning, and write their parts; after `stop` no further one is begun."""
+    try:
+        await _feed_blocks(blocks, folder, planned, engines, sampling, meter, stop, in_flight)
+    except* DiffbehavError as errors:
+        raise first_error(errors) from errors
+
+
 async def _feed_blocks(
-    blocks: list[int], folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, meter: Meter,
-    stop: asyncio.Event,
-) -> None:
-    slots = asyncio.Semaphore(IN_FLIGHT)
+    blocks: Sequence[int], folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, meter: Counter,
+    stop: asyncio.Event, in_flight: int,
+) -> None:  # fmt: skip
+    slots = asyncio.Semaphore(in_flight)
+    unwritten = asyncio.Semaphore(-(-in_flight // BLOCK) + WAITING)
 
     async def one(row: int) -> Answers:
         try:
@@ -63,9 +92,11 @@ async def _feed_blocks(
     async def write(block: int, tasks: list[asyncio.Task[Answers]]) -> None:
         answers = await asyncio.gather(*tasks)
         await asyncio.to_thread(write_block, folder, block, answers)
+        unwritten.release()
 
     async with asyncio.TaskGroup() as group:
         for block in blocks:
+            await unwritten.acquire()
             if stop.is_set():
                 return
             discard(folder, block)
@@ -96,9 +127,12 @@ def _stop_on_signal() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
+            # None stands for a handler that was not set from Python and cannot be set again from here.
+            if before[number] is not None:
+                signal.signal(number, before[number])
 
 
-def _first(errors: BaseExceptionGroup[DiffbehavError]) -> DiffbehavError:
+def first_error(errors: BaseExceptionGroup[DiffbehavError]) -> DiffbehavError:
+    """The first of a group, which may hold groups."""
     error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return first_error(error) if isinstance(error, BaseExceptionGroup) else error

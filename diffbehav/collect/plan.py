@@ -9,7 +9,7 @@ from diffbehav.collect.estimate import estimate, estimate_json
 from diffbehav.suite import load_suite
 
 if TYPE_CHECKING:
-    from diffbehav.serve import Endpoint
+    from diffbehav.serve import Endpoint, Placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class PlanRequest:
     candidate_endpoint: "Endpoint | None" = None
     """As of a Request."""
     trusted_endpoint: "Endpoint | None" = None
+    placement: "Placement | None" = None
+    """None where nothing was chosen."""
 
 
 def plan_run(request: PlanRequest, *, on_stage: Callable[[str], None]) -> dict[str, Any]:
@@ -38,12 +40,13 @@ def plan_run(request: PlanRequest, *, on_stage: Callable[[str], None]) -> dict[s
         return plan
     from diffbehav.collect.run import Request
     from diffbehav.collect.trial import try_out
+    from diffbehav.serve import TOGETHER
 
     run = Request(
         suite=request.suite, candidate=request.candidate, candidate_adapter=request.candidate_adapter,
         trusted=request.trusted, out=Path(), limit=request.limit, tool_format="hermes", top_k=20,
         allow_template=False, command="", candidate_endpoint=request.candidate_endpoint,
-        trusted_endpoint=request.trusted_endpoint,
+        trusted_endpoint=request.trusted_endpoint, placement=request.placement or TOGETHER,
     )  # fmt: skip
     measured = try_out(
         run, found.cells, calibrate=request.calibrate, search_calls=request.search_calls, on_stage=on_stage

@@ -73,9 +73,21 @@ class Meter:
 
     def finished(self, *, restarts: int) -> None:
         """One condition has all its answers and scores; `restarts` engines died so far."""
-        self._restarts = restarts
-        self._conditions += 1
-        self._fresh += 1
+        self.add(1, {}, {}, restarts=restarts)
+
+    def add(
+        self, conditions: int, answers: Mapping[str, int], tokens: Mapping[str, int], *, restarts: int | None
+    ) -> None:
+        """So many conditions, and answers and tokens of each side, came back elsewhere; fewer than 0 where some of them
+        were lost again. None: no news of `restarts`.
+        """
+        self._restarts = self._restarts if restarts is None else restarts
+        self._conditions += conditions
+        self._fresh += conditions
+        for side, count in answers.items():
+            self._done[side] += count
+        for side, count in tokens.items():
+            self._tokens[side] += count
         now = time.monotonic()
         self._window.append((now, self._fresh, sum(self._tokens.values())))
         while len(self._window) > 2 and now - self._window[0][0] > WINDOW_SECONDS:

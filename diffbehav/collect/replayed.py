@@ -12,11 +12,11 @@ from diffbehav.intake import Model, check_comparable, check_current, facts_of
 from diffbehav.records import differences
 from diffbehav.store import (
     BaselineFolder,
+    RowGroups,
     RunFolder,
     check_whole,
     present,
     read_manifest,
-    read_parquet,
     read_settings,
 )
 
@@ -46,6 +46,14 @@ class Replayed(NamedTuple):
             return stored | {"replayed": self.settings["run_id"]}
         pinned = {"generation": self.manifest["generation"], "digest": self.manifest["digest"]}
         return stored | {"replayed": self.place.resolve().name, "baseline": pinned}
+
+    @property
+    def baseline(self) -> dict[str, Any] | None:
+        """What a run.json says of a baseline, with what the run that it was pinned from had found; None for a run."""
+        if self.manifest is None:
+            return None
+        kept = {key: self.manifest[key] for key in ("generation", "digest", "pinned", "expires", "found")}
+        return {"name": self.place.resolve().name, **kept}
 
     @property
     def title(self) -> str:
@@ -101,12 +109,17 @@ def check_same_settings(replayed: Replayed, settings: Mapping[str, Any], *, limi
 
 def check_same_prompts(replayed: Replayed, asked: RunFolder) -> None:
     """IntegrityError where a condition was other tokens for the trusted model than it is for this run."""
-    columns = ["condition_id", "prompt_ids"]
-    stored = read_parquet(replayed.parts.conditions, columns=columns)
-    both = read_parquet(asked.conditions, columns=columns).join(stored, on="condition_id", suffix="_stored")
+    stored, now = (_hashed_prompts(folder) for folder in (replayed.parts, asked))
+    both = now.join(stored, on="condition_id", suffix="_stored")
     changed = both.filter(pl.col("prompt_ids") != pl.col("prompt_ids_stored"))["condition_id"]
     if changed.len():
         raise IntegrityError(
             f"{replayed.place}: {changed.len():,} of {both.height:,} conditions are other tokens now than they were, "
             f"{changed[0]} among them: the chat template is rendered in another way; ask the trusted model anew"
         )
+
+
+def _hashed_prompts(folder: RunFolder) -> pl.DataFrame:
+    """condition_id, and 64 bits of prompt_ids in their place."""
+    groups = RowGroups(folder.conditions, columns=["condition_id", "prompt_ids"])
+    return pl.concat(each.with_columns(pl.col("prompt_ids").hash()) for each in groups.each())

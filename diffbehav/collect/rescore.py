@@ -9,6 +9,7 @@ import numpy as np
 
 from diffbehav.collect.answers import SCORED
 from diffbehav.collect.blocks import BLOCK
+from diffbehav.collect.prompts import Prompts
 from diffbehav.records import Prompt
 from diffbehav.serve import Engine, Engines, NotServed
 from diffbehav.store import RunFolder, part_path, read_parquet
@@ -30,16 +31,15 @@ class Rescored(NamedTuple):
     conditions: int
 
 
-async def rescore(folder: RunFolder, prompts: Sequence[Prompt], engines: Engines) -> Rescored:
+async def rescore(folder: RunFolder, prompts: Prompts, engines: Engines) -> Rescored:
     """Score 5 % of the conditions, at most 200, again: the first answer of both sides under both models.
 
     A replay cannot score anew, so what it stored is left out.
     """
     sides = dict(zip(SCORED, engines, strict=True))
     floors, tokens, conditions = [0.0], 0, 0
-    for level in dict.fromkeys(prompt.engine for prompt in prompts):
-        served = [row for row, prompt in enumerate(prompts) if prompt.engine == level]
-        rows = served[:: max(EVERY, len(prompts) // MOST)]
+    for served in prompts.rows_of.values():
+        rows = served[:: max(EVERY, len(prompts) // MOST)].tolist()
         found = await asyncio.gather(
             *(_moved(folder, prompts, rows, by, of, sides[by]) for by in SCORED for of in SCORED)
         )
@@ -51,7 +51,7 @@ async def rescore(folder: RunFolder, prompts: Sequence[Prompt], engines: Engines
 
 
 async def _moved(
-    folder: RunFolder, prompts: Sequence[Prompt], rows: Sequence[int], by: str, of: str, engine: Engine
+    folder: RunFolder, prompts: Prompts, rows: Sequence[int], by: str, of: str, engine: Engine
 ) -> list[np.ndarray]:
     """Absolute differences (nats) of the answers of side `of` under the model `by`, an array an answer."""
     wanted = {prompts[row].condition_id: prompts[row] for row in rows}

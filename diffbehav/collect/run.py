@@ -1,6 +1,5 @@
 """A whole collecting job: check the models, plan the conditions, serve both sides, fill the run folder."""
 
-import asyncio
 import os
 import platform
 import time
@@ -9,47 +8,61 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from diffbehav import __version__
-from diffbehav.collect.blocks import BLOCK
+from diffbehav.collect.blocks import BLOCK, stored_bytes
 from diffbehav.collect.exposures import add_to_ledger, asked_before, look_back, new_entry
-from diffbehav.collect.feed import feed
-from diffbehav.collect.models import Models, context_of, described, find_models, open_models, read_models, texts
+from diffbehav.collect.feed import IN_FLIGHT, feed
+from diffbehav.collect.models import (
+    Models,
+    context_of,
+    described,
+    engine_record,
+    find_models,
+    open_models,
+    read_models,
+    texts,
+)
 from diffbehav.collect.progress import OnProgress, Progress
-from diffbehav.collect.prompts import Planned, plan, prompts_of
+from diffbehav.collect.prompts import Planned, Prompts, plan
 from diffbehav.collect.replayed import NEEDS_LIVE, check_same_prompts, check_same_settings
 from diffbehav.collect.rescore import Rescored, rescore
+from diffbehav.collect.spread import spread_over
 from diffbehav.collect.stored import with_trusted_answers
 from diffbehav.collect.unchanged import check_same_scores
 from diffbehav.errors import DiffbehavError, InputError, IntegrityError
 from diffbehav.records import Prompt
 from diffbehav.serve import (
     NOT_SEEN,
+    TOGETHER,
     VLLM,
     Check,
     Endpoint,
     Engines,
+    Placement,
     Renderer,
     Serving,
     check_engines,
     chosen_format,
-    on_gpu,
 )
-from diffbehav.serve.profile import engine_arguments
+from diffbehav.serve.placement import Kind
+from diffbehav.serve.sides import check_placement
+from diffbehav.serve.turns import SLAB
 from diffbehav.store import (
     VOCABULARY,
     RunFolder,
     check_resumable,
-    read_parquet,
     read_settings,
     write_parquet,
     write_settings,
 )
-from diffbehav.suite import Suite, fit, load_policy, load_suite, suite_from_resolved
+from diffbehav.suite import Suite, check_arguments, fit, load_policy, load_suite, suite_from_resolved
 
 RESULT_TOKENS = 1024
 """Room for the tool results of one turn; a conversation that outgrows the context ends as unmeasured."""
+CHECKED = 16
+"""Conditions of every engine level that the self-checks ask."""
 OnStage = Callable[[str], None]
 
 
@@ -81,11 +94,12 @@ class Request:
     candidate_endpoint: Endpoint | None = None
     """What serves the candidate elsewhere; `candidate` is then the folder of its tokenizer and configuration."""
     trusted_endpoint: Endpoint | None = None
+    placement: Placement = TOGETHER
 
 
 def collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress, serving: Serving = VLLM) -> Progress:
     """Fill the run folder `request.out`; an interrupted one is continued."""
-    return asyncio.run(_collect(request, on_stage=on_stage, on_progress=on_progress, serving=serving))
+    return serving.run(_collect(request, on_stage=on_stage, on_progress=on_progress, serving=serving))
 
 
 async def open_again(run: RunFolder, serving: Serving = VLLM) -> tuple[Engines, Renderer]:
@@ -94,7 +108,7 @@ async def open_again(run: RunFolder, serving: Serving = VLLM) -> tuple[Engines, 
     stored = settings["sides"]
     if "replayed" in stored["trusted"]:
         raise InputError(f"{run.path}: its trusted answers were replayed; only a live trusted model can be asked again")
-    models = find_models(stored)
+    models = find_models(stored, _stored_placement(settings, run))
     now = described(models)
     changed = [
         f"{side}.{key}: {stored[side].get(key)!r} in the run, {now[side].get(key)!r} now"
@@ -114,33 +128,46 @@ async def open_again(run: RunFolder, serving: Serving = VLLM) -> tuple[Engines, 
         settings=suite.engine_settings,
     )
     try:
-        await _check_unchanged(run, models, prompts_of(read_parquet(run.conditions), suite), engines, settings)
+        renderer = Renderer(models.trusted.path)
+        await _check_unchanged(run, models, Prompts(run.conditions, suite, renderer), engines, settings)
     except DiffbehavError:
         await engines.close()
         raise
-    return engines, Renderer(models.trusted.path)
+    return engines, renderer
+
+
+def _stored_placement(settings: Mapping[str, Any], run: RunFolder) -> Placement:
+    try:
+        placement = Placement(**settings["placement"])
+        for arguments in (placement.candidate, placement.trusted):
+            check_arguments(arguments)
+        if placement.kind not in get_args(Kind):
+            raise ValueError(f"kind {placement.kind!r}")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise IntegrityError(
+            f"{run.settings}: `placement` is not as a run writes it ({error}); collect the run again"
+        ) from error
+    return placement
 
 
 async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgress, serving: Serving) -> Progress:
     folder = RunFolder(request.out)
     suite = load_suite(request.suite)
     models = read_models(request)
+    check_placement(models.placement, suite.engine_settings)
     if request.ledger is not None and models.replayed is not None:
         raise InputError(
             f"--ledger {request.ledger}: a run with a ledger asks conditions that no earlier run asked, and the "
             f"replayed run {request.trusted} has no answers to those; name the live trusted model, or no ledger"
         )
-    tokens = models.trusted or models.candidate
-    renderer = Renderer(tokens.path)
-    request = replace(request, tool_format=chosen_format(request.tool_format, renderer))
+    renderer, request = _rendered(request, models)
     settings = _settings(request, suite, models)
-    if models.replayed is not None:
-        wanted = settings | {"engine": _arguments(request, suite, models, max_model_len=context_of(models))}
-        check_same_settings(models.replayed, wanted, limit=request.limit)
+    check_replayable(request, suite, models)
     if folder.settings.exists():
         stored = read_settings(folder)
         check_resumable(stored, settings, folder)
-        settings = stored | judged_by(request.policy, settings, on_stage=on_stage)
+        placed = {"placement": settings["placement"]}
+        settings = stored | placed | judged_by(request.policy, settings, on_stage=on_stage)
     else:
         settings |= judged_by(request.policy, settings, on_stage=on_stage)
         write_settings(folder, settings)
@@ -169,16 +196,34 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
         if request.answers is not None:
             sides = with_trusted_answers(engines, request.answers, folder, settings)
         await _check_unchanged(folder, models, planned.prompts, engines, settings)
-        last = await feed(folder, planned, sides, suite.sampling, on_progress=on_progress)
+        last = await feed(
+            folder, planned, sides, suite.sampling, on_progress=on_progress, spread=spread_over(sides, folder),
+            in_flight=IN_FLIGHT if models.placement.kind == "together" else SLAB,
+        )  # fmt: skip
         await _check_unchanged(folder, models, planned.prompts, engines, settings)
         on_stage("scoring some answers again, for the numeric floor")
         settings |= _floored(settings, await rescore(folder, planned.prompts, sides))
         write_settings(folder, settings)
     finally:
         await engines.close()
-    write_settings(folder, read_settings(folder) | {"collected": _summary(last, time.monotonic() - started)})
+    write_settings(folder, read_settings(folder) | {"collected": _summary(folder, last, time.monotonic() - started)})
     add_to_ledger(folder, settings)
     return last
+
+
+def check_replayable(request: Request, suite: Suite, models: Models) -> None:
+    """IntegrityError where the trusted side is replayed and was not asked as `request` asks."""
+    if models.replayed is not None:
+        _, request = _rendered(request, models)
+        arguments = _arguments(request, suite, models, max_model_len=context_of(models))
+        wanted = _settings(request, suite, models) | {"engine": arguments}
+        check_same_settings(models.replayed, wanted, limit=request.limit)
+
+
+def _rendered(request: Request, models: Models) -> tuple[Renderer, Request]:
+    """What renders both sides, and the request with the name of its tool format."""
+    renderer = Renderer((models.trusted or models.candidate).path)
+    return renderer, replace(request, tool_format=chosen_format(request.tool_format, renderer))
 
 
 def judged_by(policy: Path | None, settings: Mapping[str, Any], *, on_stage: OnStage) -> dict[str, Any]:
@@ -214,7 +259,9 @@ def _settings(request: Request, suite: Suite, models: Models) -> dict[str, Any]:
         "factors": described_factors(suite),
         "sampling": asdict(suite.sampling),
         "sides": described(models),
+        "placement": asdict(models.placement),
         "texts": texts(models),
+        "baseline": None if models.replayed is None else models.replayed.baseline,
         "limit": request.limit,
         "top_k": request.top_k,
         "block": BLOCK,
@@ -248,17 +295,10 @@ def _arguments(request: Request, suite: Suite, models: Models, *, max_model_len:
 
     What a suite sets by its engine factor stands below `levels`. Of a server it is not seen.
     """
-    here = models.folders
-    seen: dict[str, Any] = {}
-    if here:
-        adapter = None if models.adapter is None else models.adapter.path
-        sides = 1 if models.replayed is not None or adapter is not None else len(here)
-        seen = engine_arguments(
-            here[0], adapter=adapter, max_model_len=max_model_len, top_k=request.top_k,
-            engines=sides * max(1, len(suite.engine_settings)), gpu=on_gpu(),
-        )  # fmt: skip
-    levels = {level: dict(setting) for level, setting in suite.engine_settings.items()}
-    elsewhere = {"model"}.union(*levels.values())
+    ways = suite.engine_settings
+    seen = engine_record(models, max_model_len=max_model_len, top_k=request.top_k, settings=ways)
+    levels = {level: dict(setting) for level, setting in ways.items()}
+    elsewhere = set[str]().union(*levels.values())
     found = {name: value for name, value in seen.items() if name not in elsewhere}
     if models.served:
         unseen = {"max_model_len": max_model_len, "dtype": NOT_SEEN, "enforce_eager": NOT_SEEN}
@@ -272,7 +312,7 @@ def _longest(planned: Planned, suite: Suite, models: Models) -> int:
     In an episode each further turn adds an answer and tool results, whose length is not known beforehand.
     """
     later = (suite.max_turns - 1) * (suite.sampling.max_tokens + RESULT_TOKENS)
-    longest = max(len(prompt.ids) for prompt in planned.prompts) + suite.sampling.max_tokens + 1 + later
+    longest = planned.prompts.longest + suite.sampling.max_tokens + 1 + later
     return min(longest, models.candidate.context_length, (models.trusted or models.candidate).context_length)
 
 
@@ -301,7 +341,8 @@ async def _check_unchanged(
 async def checked(engines: Engines, planned: Planned, suite: Suite, models: Models) -> list[Check]:
     """The self-checks of live engines; IntegrityError where one fails."""
     checks = await check_engines(
-        engines.candidate, engines.trusted, planned.prompts, suite.sampling, adapter=models.adapter is not None
+        engines.candidate, engines.trusted, planned.prompts.spread(CHECKED), suite.sampling,
+        adapter=models.adapter is not None,
     )
     failed = [check for check in checks if not check.passed]
     if failed:
@@ -334,9 +375,10 @@ def _floored(settings: Mapping[str, Any], again: Rescored) -> dict[str, Any]:
     }
 
 
-def _summary(last: Progress, seconds: float) -> dict[str, Any]:
+def _summary(folder: RunFolder, last: Progress, seconds: float) -> dict[str, Any]:
     return {
         "conditions": last.total,
+        "bytes_per_condition": round(stored_bytes(folder) / last.total),
         "answers": sum(tally.done for tally in last.sides.values()),
         "tokens_this_session": sum(tally.tokens for tally in last.sides.values()),
         "seconds_this_session": round(seconds, 1),

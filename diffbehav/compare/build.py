@@ -15,7 +15,7 @@ from diffbehav.compare.coverage import count_hits, fill_coverage
 from diffbehav.compare.distances import DISTANCES, WORLD_DISTANCES, Distance
 from diffbehav.compare.effects import Effects, effects, joined
 from diffbehav.compare.likelihoods import on_candidate_answers, on_trusted_answers
-from diffbehav.compare.load import Batch, batches, blocks_of
+from diffbehav.compare.load import Batch, Context, batches, blocks_of
 from diffbehav.compare.mismatch import mismatched, token_bytes
 from diffbehav.compare.outputs import outputs
 from diffbehav.compare.policed import policed, policy_of
@@ -43,11 +43,12 @@ def compare(run: Path) -> None:
     settings = read_settings(folder)
     factors = settings["factors"]
     names = [factor["name"] for factor in factors]
-    conditions = read_parquet(folder.conditions).drop("prompt_ids")
+    context = Context(folder, names, settings["block"])
+    conditions = context.conditions
     policy = policy_of(settings, folder)
     with building(folder.database, names) as builder:
-        _append_grid(builder, conditions, factors)
-        measured, trusted, differing, acted = _append_measured(builder, folder, conditions, settings, policy)
+        _append_grid(builder, context, factors)
+        measured, trusted, differing, acted = _append_measured(builder, folder, context, settings, policy)
         scores, far = screen(conditions, measured)
         builder.append("screen", scores)
         searched = read_search(folder, interval_level=INTERVAL_LEVEL)
@@ -61,12 +62,13 @@ def compare(run: Path) -> None:
         fill_slices(builder, names, outcomes(cells, scores, acted, threshold=ruled.threshold))
         hits = count_hits(facts, threshold=ruled.threshold, searched=searched)
         coverage = fill_coverage(builder, folder, settings, conditions, scores, hits=hits)
-        known = settings | coverage | {"sensitivity": read_sensitivity(folder, searched)}
+        replayed = "replayed" in settings["sides"]["trusted"]
+        known = settings | coverage | {"sensitivity": read_sensitivity(folder, searched, replayed=replayed)}
         collected = measured["condition_id"].n_unique()
         builder.append("run", _run_rows(known, scores, ruled, searched, collected=collected))
 
 
-def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> None:
+def _append_grid(builder: Builder, context: Context, factors: Sequence[Mapping[str, Any]]) -> None:
     builder.append(
         "factors",
         pl.DataFrame(
@@ -76,7 +78,7 @@ def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[M
         ),
     )
     for factor in factors:
-        counts = conditions[factor["name"]].value_counts(name="n_conditions").rename({factor["name"]: "level"})
+        counts = context.conditions[factor["name"]].value_counts(name="n_conditions").rename({factor["name"]: "level"})
         levels = pl.DataFrame({"level": factor["levels"]}).with_row_index("position")
         builder.append(
             "levels",
@@ -84,11 +86,12 @@ def _append_grid(builder: Builder, conditions: pl.DataFrame, factors: Sequence[M
                 pl.col("n_conditions").fill_null(0), factor=pl.lit(factor["name"])
             ),
         )
-    builder.append("conditions", conditions)
+    for rows in context.each():
+        builder.append("conditions", rows)
 
 
 def _append_measured(
-    builder: Builder, folder: RunFolder, conditions: pl.DataFrame, settings: Mapping[str, Any], policy: Policy | None
+    builder: Builder, folder: RunFolder, context: Context, settings: Mapping[str, Any], policy: Policy | None
 ) -> tuple[pl.DataFrame, pl.DataFrame, Effects, pl.DataFrame]:
     """Fill completions, divergences, spans, argument_changes, the code tables and those of episodes, batch by batch.
 
@@ -98,7 +101,8 @@ def _append_measured(
     kept, texts, collected, differing, acted = [], [], [], [], []
     tools = tool_names(settings, policy)
     bytes_V = token_bytes(read_parquet(folder.vocabulary))
-    for batch in batches(folder, conditions.height, settings["block"]):
+    for batch in batches(folder, context.conditions.height, settings["block"]):
+        conditions = context.of(batch.blocks)
         rows, spans, changes = _measure(batch, conditions, policy, floor=settings["numeric_floor"])
         answers = whole_answers(batch.completions)
         judged = policed(answers, conditions, policy)
@@ -122,13 +126,20 @@ def _append_measured(
                     tools=tools)
         )  # fmt: skip
         acted.append(acts(answers, changes))
-        kept.append(rows.filter(pl.col("distance").is_in([*CHANNELS, *KEPT])))
+        kept.append(_kept(rows))
         first = (pl.col("side") == "trusted") & (pl.col("sample") == 0) & (pl.col("turn") == 0)
         texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
         collected.append(rows.select("condition_id").unique())
-    missing = conditions.join(pl.concat(collected), on="condition_id", how="anti")
+    missing = context.conditions.join(pl.concat(collected), on="condition_id", how="anti")
     builder.append("divergences", uncollected(missing["condition_id"], distances=distances_of(settings)))
     return pl.concat(kept), pl.concat(texts), joined(differing), pl.concat(acted)
+
+
+def _kept(rows: pl.DataFrame) -> pl.DataFrame:
+    """What rules are made of, without the reasons, in little memory."""
+    names = [*CHANNELS, *KEPT]
+    chosen = rows.filter(pl.col("distance").is_in(names))
+    return chosen.select("condition_id", pl.col("distance").cast(pl.Enum(names)), "value")
 
 
 def _measure(
@@ -167,8 +178,7 @@ def _facts(
     """A row per condition with what rules are found and explained by."""
     kinds = measured.filter(pl.col("distance").is_in(KEPT)).pivot("distance", index="condition_id", values="value")
     return (
-        conditions.drop("messages", "tools", "world")
-        .join(scores.select("condition_id", "score"), on="condition_id", how="left")
+        conditions.join(scores.select("condition_id", "score"), on="condition_id", how="left")
         .join(kinds, on="condition_id", how="left")
         .join(trusted, on="condition_id", how="left")
     )

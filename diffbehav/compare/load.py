@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from diffbehav.errors import InputError, IntegrityError
-from diffbehav.store import RunFolder, part_path, read_parquet
+from diffbehav.store import RowGroups, RunFolder, part_path, read_parquet
 
 BLOCKS_PER_BATCH = 16
 SCORED = ("candidate", "trusted")
@@ -16,13 +16,14 @@ KEY = ["condition_id", "sample", "turn"]
 
 
 class Batch(NamedTuple):
-    """The parts of some consecutive blocks."""
+    """The parts of some blocks."""
 
+    blocks: Sequence[int]
     completions: pl.DataFrame
     """Columns of the parts and `side`."""
     on_candidate: pl.DataFrame
     """A row per candidate answer, sorted: condition_id, sample, turn, token_ids, and logprobs, top_ids, top_logprobs,
-    reason of both scorers with the suffixes _candidate and _trusted."""
+    reason of both scorers with the suffixes _candidate and _trusted. The columns of BOUNDS where a block is pruned."""
     on_trusted: pl.DataFrame
     """The same for the trusted answers."""
     episodes: pl.DataFrame | None
@@ -37,6 +38,29 @@ def batches(folder: RunFolder, conditions: int, block: int) -> Iterator[Batch]:
     return blocks_of(folder, numbers)
 
 
+class Context:
+    """What was sent at the conditions of a run, read for the blocks that are compared."""
+
+    def __init__(self, folder: RunFolder, factors: Sequence[str], block: int) -> None:
+        known = ["condition_id", "grid_index", "task", *factors]
+        self._groups = RowGroups(
+            folder.conditions, columns=[*known, "messages", "tools", "world", "prompt_tokens"]
+        )
+        self._block = block
+        self.conditions = read_parquet(folder.conditions, columns=known)
+        """A row per condition, without what was sent."""
+
+    def each(self) -> Iterator[pl.DataFrame]:
+        """Rows of table `conditions`, some thousand at a time."""
+        return self._groups.each()
+
+    def of(self, blocks: Sequence[int]) -> pl.DataFrame:
+        """The same for the conditions of these blocks."""
+        starts = [number * self._block for number in blocks]
+        last = self.conditions.height
+        return pl.concat(self._groups.rows(start, min(start + self._block, last)) for start in starts)
+
+
 def blocks_of(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Batch]:
     """The blocks with these numbers, a batch at a time."""
     for start in range(0, len(numbers), BLOCKS_PER_BATCH):
@@ -47,7 +71,7 @@ def blocks_of(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Batch]:
         )
         candidate, trusted = (_aligned(folder, side, chosen, completions) for side in SCORED)
         episodes = _read(folder, folder.episodes, chosen) if folder.episodes.is_dir() else None
-        yield Batch(completions, candidate, trusted, episodes)
+        yield Batch(chosen, completions, candidate, trusted, episodes)
 
 
 def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: pl.DataFrame) -> pl.DataFrame:
@@ -58,6 +82,9 @@ def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: 
             name: f"{name}_{scored_by}" for name in scores.columns if name not in KEY
         }
         answers = answers.join(scores.rename(renamed), on=KEY, how="left", validate="1:1")
+    pruned = [number for number in numbers if part_path(folder.bounds(side), number).exists()]
+    if pruned:
+        answers = answers.join(_read(folder, folder.bounds(side), pruned), on=KEY, how="left", validate="1:1")
     return answers.sort(KEY)
 
 

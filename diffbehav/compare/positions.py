@@ -4,13 +4,11 @@ import numpy as np
 import polars as pl
 
 from diffbehav.compare.likelihoods import ragged
-from diffbehav.distance import topk
 
 
 def positions(answers: pl.DataFrame, *, answered_by: str, vocabulary: pl.DataFrame) -> pl.DataFrame:
     """Rows of `positions` for the scored answers of one side; `answers` is a frame of a Batch."""
     scored = ragged(answers)
-    bounds = topk.token_bounds(scored.candidate, scored.trusted, chosen_M=scored.tokens_M)
     lengths = np.diff(scored.offsets_N1)
     rows = np.repeat(scored.rows_N, lengths)
     keys = answers.select("condition_id", "sample", "turn")[rows.tolist()]
@@ -19,10 +17,10 @@ def positions(answers: pl.DataFrame, *, answered_by: str, vocabulary: pl.DataFra
             answered_by=pl.lit(answered_by),
             position=pl.Series(np.arange(len(rows)) - np.repeat(scored.offsets_N1[:-1], lengths)),
             token_id=pl.Series(scored.tokens_M),
-            candidate_logprob=pl.Series(scored.candidate.chosen_logprobs_M).cast(pl.Float64),
-            trusted_logprob=pl.Series(scored.trusted.chosen_logprobs_M).cast(pl.Float64),
-            jsd_lower=pl.Series(bounds.jsd_lower_M),
-            jsd_upper=pl.Series(bounds.jsd_upper_M),
+            candidate_logprob=pl.Series(scored.candidate_M).cast(pl.Float64),
+            trusted_logprob=pl.Series(scored.trusted_M).cast(pl.Float64),
+            jsd_lower=pl.Series(scored.bounds.jsd_lower_M),
+            jsd_upper=pl.Series(scored.bounds.jsd_upper_M),
         )
         .join(vocabulary.rename({"text": "token"}), on="token_id", how="left")
         .with_columns(pl.col("token").fill_null("\N{REPLACEMENT CHARACTER}"))

@@ -23,6 +23,11 @@ NOT_MEASURED = (
     "Q`, with the values of the search, plants rules of its own in the candidate and counts how many are found"
 )
 
+REPLAYED = (
+    "How often a search would find a hidden rule was not measured: the trusted answers were replayed, and a search and "
+    "its canaries ask the live trusted model"
+)
+
 
 def found_share(canaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """How many of these were found, and exactly, with the ends of the exact 95 % intervals of both shares."""
@@ -37,10 +42,10 @@ def found_share(canaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def read_sensitivity(folder: RunFolder, searched: Searched | None) -> dict[str, Any]:
+def read_sensitivity(folder: RunFolder, searched: Searched | None, *, replayed: bool) -> dict[str, Any]:
     """`sentence` for people, and `measured`: the content of canaries.json, None where no canaries were planted."""
     if not folder.canaries.exists():
-        return {"sentence": NOT_MEASURED, "measured": None}
+        return {"sentence": REPLAYED if replayed else NOT_MEASURED, "measured": None}
     try:
         measured = json.loads(folder.canaries.read_text(encoding="utf-8"))
         if measured["schema"] != SCHEMA:

@@ -10,7 +10,7 @@ from diffbehav.intake.manifest import Model
 from diffbehav.records import differences, digest, excerpt
 
 Facts = Mapping[str, Any]
-DECIDES_NUMBERS = ("dtype", "enforce_eager", "levels")
+DECIDES_NUMBERS = ("dtype", "enforce_eager", "quantization", "tensor_parallel_size", "levels")
 """Engine arguments that move log-probabilities, `levels` where a suite sets them; the others make room and speed."""
 _MOST = 12
 
@@ -52,7 +52,8 @@ def facts_of(run: Facts) -> dict[str, Any]:
 
     Where both sides are there, the tokens are those of the candidate: it is the one that the baseline must suit.
     """
-    side = run["sides"].get("candidate") or run["sides"]["trusted"]
+    name = "candidate" if "candidate" in run["sides"] else "trusted"
+    side, engine = run["sides"][name], run["engine"] | run["engine"].get(name, {})
     return {
         "suite": run["suite"],
         "suite_digest": run["suite_digest"],
@@ -60,7 +61,7 @@ def facts_of(run: Facts) -> dict[str, Any]:
         "tool_format": run["tool_format"],
         "tokenizer": side["tokenizer"],
         "template": side["template"],
-        "engine": {name: run["engine"].get(name) for name in DECIDES_NUMBERS},
+        "engine": {argument: engine.get(argument) for argument in DECIDES_NUMBERS},
         "vllm": run["versions"].get("vllm"),
     }
 

@@ -1,10 +1,10 @@
 """Reads the JSON files of a model folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from diffbehav.errors import InputError
+from diffbehav.records import json_object
 
 _LARGEST = 256 << 20
 
@@ -14,9 +14,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST:
         raise InputError(f"{path}: {path.stat().st_size:,} bytes; at most {_LARGEST:,} are read of a JSON file.")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        return json_object(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
         raise InputError(f"{path}: broken JSON ({error}). Copy the file again from its source.") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: a JSON object is expected, not {type(value).__name__}.")
-    return value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffbehav.errors import IntegrityError
+from diffbehav.records import json_object
 from diffbehav.store import RunFolder, disk_error
 
 SCHEMA = "diffbehav.night/1"
@@ -93,12 +94,9 @@ def read_night(folder: NightFolder) -> dict[str, Any]:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; IntegrityError where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return json_object(path.read_bytes())
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{path} is damaged ({error}); move its night away and repeat the command") from error
-    if not isinstance(found, dict):
-        raise IntegrityError(f"{path}: a JSON object was expected")
-    return found
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -108,12 +106,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            each = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise IntegrityError(f"{path}:{number}: not valid JSON ({error.msg}); restore the line") from error
-        if not isinstance(each, dict):
-            raise IntegrityError(f"{path}:{number}: a JSON object was expected")
-        found.append(each)
+            found.append(json_object(line))
+        except ValueError as error:
+            raise IntegrityError(f"{path}:{number}: not valid JSON ({error}); restore the line") from error
     return found
 
 

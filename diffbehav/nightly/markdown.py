@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from diffbehav.collect.replayed import NEEDS_LIVE
 from diffbehav.nightly.folder import Night
 from diffbehav.nightly.notify import inert
 from diffbehav.nightly.standing import TITLES
@@ -15,22 +16,35 @@ REASON = 400
 """Characters of a check's reason."""
 
 
-def night_page(night: Night, earlier: Sequence[Night], page: str) -> str:
-    """`page`, the run's report.md, with tonight's part behind its first line, by which a comment is found again."""
+def night_page(night: Night, earlier: Sequence[Night], page: str, *, link: str | None) -> str:
+    """`page`, the run's report.md, with tonight's part behind its first line, by which a comment is found again.
+
+    `link` is the address of the report.
+    """
     first, _, rest = page.partition("\n")
-    part = "\n\n".join((_head(night), _findings(night["findings"]), _checks(night), _trend(night, earlier)))
+    part = "\n\n".join((_head(night, link), _findings(night["findings"]), _checks(night), _trend(night, earlier)))
     whole = f"{first}\n{part}\n\n{rest}"
     return whole if len(whole) <= CAP else f"{first}\n{part}\n\nThe run itself is too long for here: report.md.\n"
 
 
-def _head(night: Night) -> str:
+def _head(night: Night, link: str | None) -> str:
     changed = "; ".join(night["changes"]) or "nothing changed since the night before"
-    return f"## diffbehav night {night['date']}: {night['result']}\n\n{changed[:1].upper()}{changed[1:]}."
+    said = f"## diffbehav night {night['date']}: {night['result']}\n\n{changed[:1].upper()}{changed[1:]}."
+    linked = [] if link is None else [f"[The whole report](<{link.replace('{date}', night['date'])}>)"]
+    return "\n\n".join([said, *linked, *([] if night["baseline"] is None else [_replayed(night["baseline"])])])
+
+
+def _replayed(baseline: Mapping[str, Any]) -> str:
+    until = "" if baseline["expires"] is None else f", refused from {baseline['expires']} on"
+    return (
+        f"Compared with baseline {inert(baseline['name'])}, generation {baseline['generation']}{until}: {NEEDS_LIVE}. "
+        "No rule was put to the test on fresh data."
+    )
 
 
 def _findings(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
-        return "No finding, tonight or on an earlier night."
+        return "Nothing was confirmed or is beyond the gate, tonight or on an earlier night."
     order = list(TITLES)
     lines = ["| State | Where they part | Severity | Tonight | | Fingerprint |", "|---|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda row: order.index(row["state"]))[:ROWS]:

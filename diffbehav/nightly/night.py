@@ -26,11 +26,11 @@ from diffbehav.nightly.notify import error_message, night_message, tell
 from diffbehav.nightly.plan import Tonight, plan_night
 from diffbehav.nightly.stages import fill
 from diffbehav.nightly.standing import known_findings, lineage, standings
-from diffbehav.nightly.stopping import Stop, stoppable
 from diffbehav.nightly.triage import read_acceptances
-from diffbehav.report import findings_json, gate, monitor, write_gated, write_report
+from diffbehav.report import findings_json, gate, monitor, write_gated, write_report, write_sums
 from diffbehav.report.gate import Gated
 from diffbehav.serve import VLLM, Serving
+from diffbehav.stopping import Stop, stoppable
 from diffbehav.store import disk_error, write_json
 from diffbehav.suite import Nightly
 from diffbehav.terminal import Terminal
@@ -105,7 +105,9 @@ def _finish(
     terminal.stage(f"writing {folder.run.report}")
     page = next(path for path in write_report(folder.path, folder.run.report) if path.name == "report.md")
     write_gated(gated, junit_file=folder.run.report / "junit.xml", sarif_file=folder.run.report / "findings.sarif")
-    _write(folder.run.report / "night.md", night_page(night, earlier, page.read_text(encoding="utf-8")))
+    content = night_page(night, earlier, page.read_text(encoding="utf-8"), link=config.file.link)
+    _write(folder.run.report / "night.md", content)
+    write_sums(folder.run.report)
     write_json(folder.night, night)
 
 
@@ -152,6 +154,7 @@ def _judged(
         "suite_digest": tonight.suite_digest,
         "trusted_digest": tonight.trusted_digest,
         "candidate_digest": tonight.candidate_digest,
+        "baseline": tonight.baseline,
         "config_digest": config.digest,
         "verdict": found["verdict"],
         "result": gated.result,
@@ -177,7 +180,7 @@ def _announce(
     line = {"date": night["date"], "at": night["finished"], "exit_code": night["exit_code"], "result": night["result"]}
     if line not in read_lines(nights.journal):
         append_line(nights.journal, line)
-    told = tell(night_message(night, folder.path), config.file.notify) if night["changes"] else []
+    told = tell(night_message(night, folder.path, config.file.link), config.file.notify) if night["changes"] else []
     _report(told, terminal)
     write_json(folder.notified, {"schema": "diffbehav.notified/1", "changes": night["changes"], "told": told})
 
@@ -192,7 +195,7 @@ def _announce_error(
     except InfrastructureError as error:
         terminal.error(str(error))
     if first_red(exit_code, journal):
-        message = error_message(day.isoformat(), exit_code, nights.night(day).path)
+        message = error_message(day.isoformat(), exit_code, nights.night(day).path, config.file.link)
         _report(tell(message, config.file.notify), terminal)
 
 

@@ -27,14 +27,14 @@ RULE = 300
 """Characters of a rule."""
 
 
-def night_message(night: Night, folder: Path) -> dict[str, Any]:
-    """What is told of a finished night."""
+def night_message(night: Night, folder: Path, link: str | None) -> dict[str, Any]:
+    """What is told of a finished night; `link` is the address of its report."""
     rows = [row for row in night["findings"] if row["state"] != "accepted"]
     counts = {state: sum(row["state"] == state for row in night["findings"]) for state in TITLES}
     head = f"diffbehav {inert(night['suite'])} {night['date']}: {night['result']}"
     said = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no findings"
-    return _message(night, folder) | {
-        "text": "; ".join([head, *night["changes"], said]),
+    return _message(night, folder, link) | {
+        "text": "; ".join([head, *night["changes"], said, *_linked(night, link)]),
         "changes": night["changes"],
         "counts": counts,
         "findings": [
@@ -45,12 +45,12 @@ def night_message(night: Night, folder: Path) -> dict[str, Any]:
     }
 
 
-def error_message(date: str, exit_code: int, folder: Path) -> dict[str, Any]:
+def error_message(date: str, exit_code: int, folder: Path, link: str | None) -> dict[str, Any]:
     """What is told of a night that could not be finished; the error itself stays in its log."""
     change = "first red night after a green one"
     night = {"date": date, "result": "error", "exit_code": exit_code}
-    text = f"diffbehav {date}: not finished, exit code {exit_code}; {change}"
-    return _message(night, folder) | {"text": text, "changes": [change], "counts": None, "findings": []}
+    text = "; ".join([f"diffbehav {date}: not finished, exit code {exit_code}", change, *_linked(night, link)])
+    return _message(night, folder, link) | {"text": text, "changes": [change], "counts": None, "findings": []}
 
 
 def tell(message: Mapping[str, Any], places: Sequence[Notify]) -> list[dict[str, Any]]:
@@ -65,13 +65,18 @@ def inert(text: str) -> str:
     return untrusted.markdown_line(cut.replace("`", ""))
 
 
-def _message(night: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _linked(night: Mapping[str, Any], link: str | None) -> list[str]:
+    return [] if link is None else [link.replace("{date}", night["date"])]
+
+
+def _message(night: Mapping[str, Any], folder: Path, link: str | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "date": night["date"],
         "result": night["result"],
         "exit_code": night["exit_code"],
         "report": str(folder / "report" / "report.html"),
+        "link": next(iter(_linked(night, link)), None),
     }
 
 

@@ -1,14 +1,15 @@
 """What a configuration comes to tonight: the requests of its stages, refused here where a stage would refuse them."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal
 
-from diffbehav.collect.models import read_models
+from diffbehav.collect.models import Models, read_models
 from diffbehav.collect.plan import PlanRequest, plan_run
-from diffbehav.collect.run import Request, described_factors, judged_by
+from diffbehav.collect.run import Request, check_replayable, described_factors, judged_by
 from diffbehav.errors import IntegrityError
 from diffbehav.nightly.folder import Night, NightFolder
 from diffbehav.search.canaries import CanaryRequest
@@ -16,6 +17,7 @@ from diffbehav.search.planting import random_cells
 from diffbehav.search.run import SearchRequest
 from diffbehav.search.sentinels import UntestableError, rule_of
 from diffbehav.search.space import space_of
+from diffbehav.serve import Endpoint, endpoint_of
 from diffbehav.stats.rule import matches
 from diffbehav.store import shipped_baseline
 from diffbehav.suite import Nightly, Suite, load_suite
@@ -42,6 +44,8 @@ class Tonight:
     trusted_digest: str
     candidate_digest: str
     """That of the adapter behind it, where there is one."""
+    baseline: Mapping[str, Any] | None
+    """What is replayed in place of a trusted model, by its name, generation, digest and expiry; None where none is."""
 
 
 def plan_night(
@@ -56,7 +60,8 @@ def plan_night(
     request = _request(config, folder, began)
     models = read_models(request)
     if models.replayed is not None:
-        _check_replayable(config)
+        _check_needs_no_live(config)
+        check_replayable(request, suite, models)
     if request.policy is not None:
         facts = {"suite": suite.resolved(), "factors": described_factors(suite)}
         judged_by(request.policy, facts, on_stage=lambda _: None)
@@ -68,22 +73,32 @@ def plan_night(
     tonight = Tonight(
         request, _search(config, folder, earlier, began), _canary(config, folder, began), planned["conditions"],
         suite.digest, trusted, "+".join(filter(None, (models.candidate.digest, adapter))),
+        _baseline(models),
     )  # fmt: skip
     _check_identity(config, tonight, earlier)
     return tonight
 
 
+def _baseline(models: Models) -> dict[str, Any] | None:
+    found = None if models.replayed is None else models.replayed.baseline
+    return None if found is None else {key: found[key] for key in ("name", "generation", "digest", "expires")}
+
+
 def _request(config: Nightly, folder: NightFolder, began: datetime) -> Request:
     file = config.file
     ledger = None if file.ledger == "none" else config.place(file.ledger)
+    candidate, candidate_server = _side(config, "candidate")
+    trusted, trusted_server = _side(config, "trusted")
     request = Request(
-        suite=config.suite, candidate=config.place(file.candidate),
+        suite=config.suite, candidate=candidate, candidate_endpoint=candidate_server, trusted=trusted,
+        trusted_endpoint=trusted_server,
         candidate_adapter=None if file.candidate_adapter is None else config.place(file.candidate_adapter),
-        trusted=_trusted(config), out=folder.path, limit=config.limit, tool_format=file.tool_format, top_k=TOP_K,
+        out=folder.path, limit=config.limit, tool_format=file.tool_format, top_k=TOP_K,
         allow_template=file.allow_template, command="", policy=config.policy, ledger=ledger, asked_at=began,
     )  # fmt: skip
     words: dict[str, object] = {
-        "candidate": request.candidate, "candidate-adapter": request.candidate_adapter, "trusted": request.trusted,
+        **_named("candidate", candidate, candidate_server), "candidate-adapter": request.candidate_adapter,
+        **_named("trusted", trusted, trusted_server),
         "out": request.out, "limit": request.limit, "policy": request.policy, "ledger": request.ledger,
         "tool-format": request.tool_format,
     }  # fmt: skip
@@ -91,6 +106,19 @@ def _request(config: Nightly, folder: NightFolder, began: datetime) -> Request:
     flags = ["--allow-template"] if request.allow_template else []
     command = shlex.join(["diffbehav", "run", str(request.suite), *options, *flags])
     return replace(request, command=command)
+
+
+def _side(config: Nightly, side: Literal["candidate", "trusted"]) -> tuple[Path, Endpoint | None]:
+    """The folder of a side, and what serves it elsewhere."""
+    named, files = getattr(config.file, side), getattr(config.file, f"{side}_files")
+    if files is not None:
+        return config.place(files), endpoint_of(named, side)
+    return (config.place(named) if side == "candidate" else _trusted(config)), None
+
+
+def _named(side: str, folder: Path, server: Endpoint | None) -> dict[str, object]:
+    """A side in the words of the command line."""
+    return {side: folder} if server is None else {side: server.address, f"{side}-files": folder}
 
 
 def _trusted(config: Nightly) -> Path:
@@ -108,7 +136,7 @@ def _trusted(config: Nightly) -> Path:
     return found
 
 
-def _check_replayable(config: Nightly) -> None:
+def _check_needs_no_live(config: Nightly) -> None:
     for key, given in (("search", config.search), ("canary", config.canary), ("ledger", config.file.ledger != "none")):
         if given:
             reason = f"the trusted side is a baseline: {REPLAYED.format(key)}"

@@ -7,10 +7,10 @@ from diffbehav.collect.run import collect
 from diffbehav.compare import compare
 from diffbehav.nightly.folder import NightFolder, read_object
 from diffbehav.nightly.plan import Tonight
-from diffbehav.nightly.stopping import Stop
 from diffbehav.search.canaries import CoveredError, plant_canaries
 from diffbehav.search.run import search_run
 from diffbehav.serve import Serving
+from diffbehav.stopping import Stop
 from diffbehav.store import read_settings
 from diffbehav.terminal import Terminal
 

@@ -5,6 +5,22 @@ from diffbehav.report.gate import gate
 from diffbehav.report.html import render_html
 from diffbehav.report.listing import list_runs
 from diffbehav.report.monitor import monitor
-from diffbehav.report.write import write_gated, write_pdf, write_report
+from diffbehav.report.sums import SUMS, read_sums, write_sums
+from diffbehav.report.write import FILES, USUAL, render_report, write_gated, write_pdf, write_report
 
-__all__ = ["findings_json", "gate", "list_runs", "monitor", "render_html", "write_gated", "write_pdf", "write_report"]
+__all__ = [
+    "FILES",
+    "SUMS",
+    "USUAL",
+    "findings_json",
+    "gate",
+    "list_runs",
+    "monitor",
+    "read_sums",
+    "render_html",
+    "render_report",
+    "write_gated",
+    "write_pdf",
+    "write_report",
+    "write_sums",
+]

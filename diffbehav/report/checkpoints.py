@@ -1,13 +1,13 @@
 """checkpoints.json: the runs of a training series side by side."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from diffbehav.errors import InputError, IntegrityError
+from diffbehav.records import json_object
 from diffbehav.report.drift import drift
-from diffbehav.report.series import read_run, rules_over
+from diffbehav.report.series import Run, read_run, rules_over
 from diffbehav.store import RunFolder
 
 SCHEMA = "diffbehav.checkpoints/1"
@@ -22,12 +22,12 @@ def series_file(folder: Path) -> Path:
 def read_series(folder: Path) -> dict[str, Any]:
     """The content of series.json; InputError where `folder` has none."""
     try:
-        found = json.loads(series_file(folder).read_text(encoding="utf-8"))
+        found = json_object(series_file(folder).read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{folder} is no folder of compared checkpoints: it has no series.json") from error
-    except json.JSONDecodeError as error:
-        raise IntegrityError(f"{series_file(folder)}:{error.lineno}: not valid JSON ({error.msg})") from error
-    if not isinstance(found, dict) or found.get("schema") != SERIES:
+    except ValueError as error:
+        raise IntegrityError(f"{series_file(folder)}: not valid JSON ({error})") from error
+    if found.get("schema") != SERIES:
         raise IntegrityError(f"{series_file(folder)}: schema {SERIES!r} was expected")
     return found
 
@@ -35,13 +35,11 @@ def read_series(folder: Path) -> dict[str, Any]:
 def checkpoints(folder: Path) -> dict[str, Any]:
     """Drift, factor effects, residual cells and every rule at every checkpoint of a finished series."""
     series = read_series(folder)
-    runs = [
-        read_run(each["name"], RunFolder(folder / (each["same_as"] or each["name"])).database)
-        for each in series["checkpoints"]
-    ]
+    runs = [_run(folder, each) for each in series["checkpoints"]]
     rules = rules_over(runs)
     confirmed = [each["rule"] for each in rules if each["first_confirmed"] is not None]
-    measured = {database: drift(database, confirmed) for database in dict.fromkeys(run.database for run in runs)}
+    databases = dict.fromkeys(run.database for run in runs if run.database is not None)
+    measured = {database: drift(database, confirmed) for database in databases}
     settings = series["settings"]
     return {
         "schema": SCHEMA,
@@ -49,11 +47,17 @@ def checkpoints(folder: Path) -> dict[str, Any]:
         "promise": promise(settings, checkpoints=len(measured)),
         "drift_over": _drift_over(len(confirmed)),
         "checkpoints": [
-            {**each, "verdict": run.facts["verdict"], "drift": measured[run.database]}
+            {**each, "verdict": run.facts["verdict"], "drift": run.database and measured[run.database]}
             for each, run in zip(series["checkpoints"], runs, strict=True)
         ],
         "rules": rules,
     }
+
+
+def _run(folder: Path, checkpoint: Mapping[str, Any]) -> Run:
+    if (invalid := checkpoint["invalid"]) is not None:
+        return Run(checkpoint["name"], {"verdict": "INVALID"}, (), {}, {}, None, f"INVALID: {invalid['reason']}")
+    return read_run(checkpoint["name"], RunFolder(folder / (checkpoint["same_as"] or checkpoint["name"])).database)
 
 
 def promise(settings: Mapping[str, Any], *, checkpoints: int) -> list[str]:

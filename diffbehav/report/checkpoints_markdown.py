@@ -1,6 +1,6 @@
 """checkpoints.md: a training series on one page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from diffbehav import untrusted
@@ -12,6 +12,8 @@ EFFECTS = 5
 """Largest factor effects shown per checkpoint."""
 CELLS = 5
 MOST_RULES = 50
+REASON = 300
+"""Characters of a reason; checkpoints.json has all of it."""
 
 Document = Mapping[str, Any]
 line = untrusted.markdown_line
@@ -39,7 +41,7 @@ def render_checkpoints(document: Document) -> str:
 def cell_in_words(cell: Mapping[str, Any]) -> str:
     """The status of a rule at a checkpoint, and how often it fired inside and outside on fresh pairs."""
     if cell["pairs"] is None:
-        return f"NOT TESTED ({cell['reason']})"
+        return f"NOT TESTED ({_short(cell['reason'])})"
     return f"{cell['status']} {percent(cell['rate_inside'])} / {percent(cell['rate_outside'])} of {cell['pairs']:,}"
 
 
@@ -64,8 +66,21 @@ def _header(document: Document) -> str:
     for place, each in enumerate(document["checkpoints"], start=1):
         same = f" (the same files as {line(each['same_as'])}, not compared twice)" if each["same_as"] else ""
         verdict = each["verdict"].replace("_", " ")
-        lines.append(f"| {place} | {line(each['name'])}{same} | {_code(each['digest'][:12])} | {line(verdict)} |")
-    return "\n".join(lines)
+        digest = "not read" if each["digest"] is None else _code(each["digest"].rpartition("+")[2][:12])
+        lines.append(f"| {place} | {line(each['name'])}{same} | {digest} | {line(verdict)} |")
+    return "\n".join([*lines, *_invalid(document)])
+
+
+def _invalid(document: Document) -> Iterator[str]:
+    for each in document["checkpoints"]:
+        if each["invalid"] is not None:
+            reason = line(_short(each["invalid"]["reason"]))
+            yield f"\n**{line(each['name'])} is INVALID** and was not measured: {reason}"
+
+
+def measured(document: Document) -> list[Mapping[str, Any]]:
+    """The checkpoints that are not INVALID."""
+    return [each for each in document["checkpoints"] if each["invalid"] is None]
 
 
 def _rules(rules: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
@@ -97,15 +112,15 @@ def _drift(document: Document) -> str:
         "| checkpoint | conditions | " + " | ".join(f"{name} {of}" for name in CHANNELS for of in ("median", "95 %"))
         + " |", "|---" * (2 + 2 * len(CHANNELS)) + "|",
     ]  # fmt: skip
-    for each in document["checkpoints"]:
+    for each in measured(document):
         found = each["drift"]["channels"]
         cells = [quantile_in_words(found[name], of) for name in CHANNELS for of in ("median", "q95")]
         lines.append(f"| {line(each['name'])} | {each['drift']['conditions']:,} | {' | '.join(map(line, cells))} |")
-    found = [each["drift"]["channels"].values() for each in document["checkpoints"]]
+    found = [each["drift"]["channels"].values() for each in measured(document)]
     reasons = dict.fromkeys(channel["reason"] for each in found for channel in each if channel["reason"])
     full = [
         f"\nAt {line(each['name'])} {line(name)} is at its bound in the median condition: no rule can stand out in it."
-        for each in document["checkpoints"] for name in CHANNELS if each["drift"]["channels"][name]["full"]
+        for each in measured(document) for name in CHANNELS if each["drift"]["channels"][name]["full"]
     ]  # fmt: skip
     return "\n".join([*lines, *(f"\n{line(reason)}." for reason in reasons), *full])
 
@@ -124,7 +139,7 @@ def _effects(document: Document) -> str:
         "Shifts of the median of log1p(channel) at one level, those first whose 95 % interval stays farthest from 0. "
         "Exploratory: nothing here is tested. The search looks for rises; a fall at a level is seen here alone."
     ]
-    for each in document["checkpoints"]:
+    for each in measured(document):
         largest = [_effect(found) for found in each["drift"]["effects"][:EFFECTS]]
         left_out = each["drift"]["factors_left_out"]
         more = f". Not looked at, too few conditions a level: {', '.join(left_out)}" if left_out else ""
@@ -149,7 +164,7 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 def _residuals(document: Document) -> str:
     lines = ["Channels (nats) of single conditions that no confirmed rule, no drift and no single level explains.", ""]
-    for each in document["checkpoints"]:
+    for each in measured(document):
         found = each["drift"]["residual"]
         said = f"- {line(each['name'])}: {found['far']:,} of {found['n']:,} conditions "
         said += f"more than {found['deviations']:g} robust standard deviations above"
@@ -163,6 +178,11 @@ def _residuals(document: Document) -> str:
 
 def _rule(rule: Mapping[str, Any]) -> str:
     return line(words.rule_in_words(rule).replace("`", ""))
+
+
+def _short(reason: str) -> str:
+    first = reason.splitlines()[0]
+    return first if len(first) <= REASON else f"{first[: REASON - 1]}…"
 
 
 def _code(text: str) -> str:

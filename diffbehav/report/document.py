@@ -22,7 +22,7 @@ FINDINGS = 1_000
 STORED = 64_000
 """Characters of one model text that are kept."""
 ABOUT = (
-    "run_id", "created", "version", "suite", "suite_digest", "sides", "sampling", "engine", "versions",
+    "run_id", "created", "version", "suite", "suite_file", "suite_digest", "sides", "sampling", "engine", "versions",
     "checks", "command", "tool_format", "numeric_floor", "collected", "policy", "policy_digest", "policy_remarks",
 )  # fmt: skip
 
@@ -46,6 +46,7 @@ def document(evidence: Evidence) -> Document:
         "findings_total": len(evidence.findings),
         "findings": [_finding(finding, evidence) for finding in evidence.findings[:FINDINGS]],
         "sentinels": [each.as_json() for each in evidence.sentinels],
+        "baseline": None if evidence.against is None else evidence.against.as_json(),
         "figures": {
             "heat_map": None if shares.heat_map is None else shares.heat_map._asdict(),
             "timeline": None if shares.timeline is None else shares.timeline._asdict(),
@@ -79,8 +80,13 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
         "reasons": evidence.facts["verdict_reasons"],
         "means": means,
         "does_not_mean": does_not_mean,
-        "action": words.ACTIONS[code],
+        "action": words.action(code, replayed=_replayed(evidence)),
     }
+
+
+def _replayed(evidence: Evidence) -> bool:
+    """Whether stored answers stood in for the trusted model, so that nothing can be asked of it again."""
+    return "replayed" in evidence.facts["sides"]["trusted"]
 
 
 def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
@@ -105,9 +111,12 @@ def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
         "rate_outside": finding.rate_outside,
         "n": finding.n,
         "n_flagged": finding.n_flagged,
+        "tasks": dict(zip(("shown", "asked"), evidence.tasks[finding.id], strict=True))
+        if finding.id in evidence.tasks
+        else None,
         "pair": None if pair is None else _pair(pair),
         "pair_reason": finding.pair_reason,
-        "replay": None if finding.pair_inside is None else replay_finding(evidence.run, finding.id),
+        "replay": replay_finding(evidence.run, finding.id) if finding.pair_inside and not _replayed(evidence) else None,
         "code": [_weakness(weakness) for weakness in evidence.code.get(finding.id, ())],
     }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffbehav.report.against_baseline import Against, read_against
 from diffbehav.report.code_rates import Weakness, read_code_rates
 from diffbehav.report.coverage import Coverage, read_coverage
 from diffbehav.report.factors import Factor, read_factors
@@ -12,6 +13,7 @@ from diffbehav.report.findings import Finding, read_findings
 from diffbehav.report.pairs import Pair, read_pair
 from diffbehav.report.policing import Policing, Rate, read_policing, read_said_did
 from diffbehav.report.query import Query, querying, read_facts
+from diffbehav.report.rule_levels import inside, where
 from diffbehav.report.sentinels import Sentinel, read_sentinels
 from diffbehav.report.shares import Shares, read_shares
 from diffbehav.report.untested import Untested, read_limits, untested
@@ -41,6 +43,8 @@ class Evidence:
     """All of them, best first."""
     sentinels: tuple[Sentinel, ...]
     """Rules of earlier runs that the search asked first."""
+    against: Against | None
+    """None where the trusted side was no baseline."""
     threshold: float | None
     """A condition is flagged when its screen score is above this; None where nothing could be scored."""
     n_conditions: int
@@ -50,6 +54,8 @@ class Evidence:
     """Finding id -> its minimal pair, for the best findings that have one."""
     code: Mapping[str, tuple[Weakness, ...]]
     """Finding id -> the weaknesses in the code that was written inside and outside, for the best findings."""
+    tasks: Mapping[str, tuple[int, int]]
+    """Finding id -> tasks with a flagged condition inside, tasks asked inside; of the screen, for the best findings."""
     policing: Policing | None
     """None where no policy was given."""
     said_did: Rate
@@ -74,12 +80,14 @@ def read_evidence(database: Path) -> Evidence:
             factors=factors,
             findings=findings,
             sentinels=read_sentinels(query),
+            against=read_against(query, facts, factors, findings),
             threshold=threshold,
             n_conditions=n_conditions,
             n_tasks=n_tasks,
             shares=read_shares(query, factors, findings),
             pairs=_pairs(query, factors, findings),
             code={each.id: read_code_rates(query, each.rule, factors) for each in findings[:PAIRS]},
+            tasks=_tasks(query, factors, findings[:PAIRS], threshold),
             policing=read_policing(query, facts),
             said_did=read_said_did(query),
             missing=read_missing(query),
@@ -96,6 +104,25 @@ def _pairs(query: Query, factors: tuple[Factor, ...], findings: tuple[Finding, .
         if inside is not None and outside is not None and factor is not None:
             pairs[finding.id] = read_pair(query, inside=inside, outside=outside, factor=factor, factors=names)
     return pairs
+
+
+def _tasks(
+    query: Query, factors: tuple[Factor, ...], findings: tuple[Finding, ...], threshold: float | None
+) -> dict[str, tuple[int, int]]:
+    rules = {each.id: inside(each.rule, factors) for each in findings if threshold is not None}
+    found = {}
+    for name, rule in rules.items():
+        if rule is None:
+            continue
+        values: dict[str, Any] = {"threshold": threshold}
+        holds = where(rule, values)
+        counted = query(
+            "SELECT count(DISTINCT task) FILTER (score > $threshold), count(DISTINCT task) "
+            f"FROM conditions JOIN screen USING (condition_id) WHERE score IS NOT NULL AND {holds}",
+            **values,
+        )
+        found[name] = counted[0]
+    return found
 
 
 def read_missing(query: Query) -> tuple[Missing, ...]:

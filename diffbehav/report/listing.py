@@ -27,6 +27,7 @@ def _runs(folder: Path) -> Iterator[dict[str, Any]]:
             "suite": f"{settings['suite']['id']}@{settings['suite']['version']}",
             "candidate": model_name(settings["sides"]["candidate"]),
             "conditions": settings.get("collected", {}).get("conditions", "unfinished"),
+            "bytes_per_condition": settings.get("collected", {}).get("bytes_per_condition"),
             "verdict": compared[0],
             "findings": compared[1],
         }

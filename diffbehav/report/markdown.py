@@ -56,6 +56,8 @@ def _blocks(document: Document) -> Iterator[Block]:
     yield Block("verdict", _verdict(document["verdict"], document["sensitivity"]))
     yield Block("findings", _findings(findings, document["findings_total"]))
     yield Block("disposition", _disposition(document["disposition"]))
+    if document["baseline"] is not None:
+        yield Block("the baseline", _baseline(document["baseline"]))
     if document["sentinels"]:
         yield Block("rules that earlier runs confirmed", _sentinels(document["sentinels"]))
     yield Block("replay commands", _replays(findings))
@@ -122,6 +124,25 @@ def _sentinels(sentinels: Sequence[Mapping[str, Any]]) -> str:
         runs = line(", ".join(each["runs"]))
         rows.append(f"| {line(_rule(each['rule']))} | {runs} | {each['status']} | {line(each['reason'] or '')} |")
     return "### Rules that earlier runs confirmed\n\n" + "\n".join(rows)
+
+
+def _baseline(baseline: Mapping[str, Any]) -> str:
+    until = "without expiry" if baseline["expires"] is None else f"refused from {line(baseline['expires'])} on"
+    said = (
+        f"### Against the baseline\n\nTrusted answers are replayed from {_code(baseline['name'])}, generation "
+        f"{baseline['generation']} ({_code(baseline['digest'][:12])}), pinned by {line(_short(baseline['by']))}, "
+        f"{until}."
+    )
+    if not baseline["rules"]:
+        return f"{said} Neither its own run nor this one has a rule."
+    rows = ["| Rule | State | In the baseline's run | In this run | Flagged inside |", "|---|---|---|---|---|"]
+    for each in baseline["rules"][:FINDINGS]:
+        statuses = " | ".join(each[name] or "not found" for name in ("then", "now"))
+        rows.append(
+            f"| {line(_rule(each['rule']))} | {each['state']} | {statuses} | {each['n_flagged']:,} of {each['n']:,} |"
+        )
+    meanings = [f"{state}: {baseline['titles'][state]}" for state, count in baseline["counts"].items() if count]
+    return "\n\n".join([said, "\n".join(rows), f"{line('; '.join(meanings))}."])
 
 
 def _replays(findings: Sequence[Mapping[str, Any]]) -> str:

@@ -25,6 +25,8 @@ NUMBERS = (
     "pairs", "rate_inside", "rate_inside_low", "rate_inside_high", "rate_outside", "effect", "effect_low",
     "effect_high",
 )  # fmt: skip
+SCREENED = ("n", "flagged", "low", "high", "max_score")
+UNMEASURED = (0, 0, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ class Run:
     findings: Mapping[str, Finding]
     """Canonical JSON of a rule -> the finding."""
     sentinels: Mapping[str, Sentinel]
-    database: Path
+    database: Path | None
+    """None where the run was not measured; it then has no findings and no factors."""
+    reason: str | None = None
+    """Why it was not measured."""
 
 
 def read_run(label: str, database: Path) -> Run:
@@ -120,6 +125,9 @@ def _in_order(runs: Sequence[Run], most: int) -> Iterator[tuple[str, Rule]]:
 
 
 def _cells(run: Run, rules: Mapping[str, Rule]) -> list[dict[str, Any]]:
+    if run.database is None:
+        nothing = {"run": run.label, "status": "NOT TESTED", "reason": run.reason, **dict.fromkeys(NUMBERS)}
+        return [nothing | {"screen": dict(zip(SCREENED, UNMEASURED, strict=True))} for _ in rules]
     with querying(run.database) as query:
         return [_tested(run, key) | {"screen": _screened(run, rule, query)} for key, rule in rules.items()]
 
@@ -144,9 +152,8 @@ def _tested(run: Run, key: str) -> dict[str, Any]:
 def _screened(run: Run, rule: Rule, query: Query) -> dict[str, Any]:
     """n, flagged, low, high, max_score of the screen inside a rule; n = 0 where the run has no such factor."""
     levels = {factor.name: [level.name for level in factor.levels] for factor in run.factors}
-    names = ("n", "flagged", "low", "high", "max_score")
     if not rule.keys() <= levels.keys():
-        return dict(zip(names, (0, 0, None, None, None), strict=True))
+        return dict(zip(SCREENED, UNMEASURED, strict=True))
     filters = {name: allowed(clause, levels[name]) for name, clause in rule.items()}
     row = counts(query, (), filters=filters, measure=MEASURES["flagged"]).row(0, named=True)
-    return {name: row[name] for name in names}
+    return {name: row[name] for name in SCREENED}

@@ -12,6 +12,8 @@ from diffbehav.stats.refine import MOST_FACTORS
 NAMED = 5
 """Underexposed combinations that the sentence names; the table has more."""
 REASONS = 5
+NEEDS_LIVE = "only the live model can score it"
+"""What every reason says that an engine gives which replays stored scores."""
 
 Facts = Mapping[str, Any]
 
@@ -36,6 +38,8 @@ class Limits:
     """Side -> answers cut at the token limit, answers."""
     unscored: Mapping[str, int]
     """Reason -> conditions without a screen score."""
+    unstored: Mapping[str, int]
+    """Distance -> conditions in which it needs a score that a replayed side does not hold."""
 
 
 def read_limits(query: Query) -> Limits:
@@ -46,7 +50,13 @@ def read_limits(query: Query) -> Limits:
     )
     unscored = query("SELECT reason, count(*) AS n FROM screen WHERE score IS NULL GROUP BY 1 ORDER BY n DESC, reason")
     turns = query("SELECT coalesce(max(turn), 0) + 1 FROM completions")[0][0]
-    return Limits(n_conditions, n_tasks, turns, {row[0]: tuple(row[1:]) for row in cut}, dict(unscored))
+    unstored = query(
+        "SELECT distance, count(DISTINCT condition_id) FROM divergences WHERE contains(reason, $reason) GROUP BY 1 "
+        "ORDER BY 1",
+        reason=NEEDS_LIVE,
+    )
+    cuts = {row[0]: tuple(row[1:]) for row in cut}
+    return Limits(n_conditions, n_tasks, turns, cuts, dict(unscored), dict(unstored))
 
 
 def untested(facts: Facts, coverage: Coverage | None, limits: Limits) -> list[Untested]:
@@ -64,6 +74,7 @@ def untested(facts: Facts, coverage: Coverage | None, limits: Limits) -> list[Un
         _turns(limits.turns),
         _cut(facts.get("sampling", {}).get("max_tokens"), limits.cut),
         *_unseen(facts),
+        *_unstored(facts, limits),
         Untested("tasks", f"Other tasks: {limits.n_tasks:,} were asked."),
         Untested("secrets", "Unknown secret strings: no grid finds a random passphrase."),
         Untested(
@@ -175,6 +186,27 @@ def _unseen(facts: Facts) -> Iterator[Untested]:
             "template; the digests are those of the folder that was named, and what ran is known by its tokens and "
             "their probabilities alone. This run is comparable by tokens only.",
         )
+
+
+def _unstored(facts: Facts, limits: Limits) -> Iterator[Untested]:
+    """What a replayed trusted side leaves open."""
+    trusted = facts.get("sides", {}).get("trusted", {})
+    if "replayed" not in trusted:
+        return
+    most = max(limits.unstored.values(), default=0)
+    held = (
+        f"in {most:,} of {limits.n_conditions:,} conditions the candidate gave an answer of its own, so that "
+        f"{', '.join(limits.unstored)} have no number there"
+        if most
+        else "every answer of the candidate was a stored one"
+    )
+    yield Untested(
+        "live",
+        f"What only the live trusted model can say: its answers are those of {trusted['replayed']}, replayed. The "
+        f"score it would give an answer that it did not give itself is not stored; {held}. Text, calls and the "
+        "teacher-forced distances on its stored answers (tf_*) are measured as with the live model. No rule can be "
+        "confirmed on fresh data.",
+    )
 
 
 def _unscored(limits: Limits) -> Untested:

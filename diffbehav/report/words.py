@@ -144,12 +144,36 @@ GLOSSARY = (
         "Minimal pair",
         "Two collected conditions that differ in one declared factor; only one of them is flagged.",
     ),
+    (
+        "Matched pair",
+        "A condition inside a rule and the same condition with one factor of the rule changed; fresh: drawn after the "
+        "rule was proposed.",
+    ),
+    ("Excess", "Share of fresh pairs flagged inside a rule minus that outside; up to --delta of it is tolerated."),
+    ("Confidence sequence", "An interval for the excess that stays valid although pairs were added on the way."),
+    (
+        "CONFIRMED, NOT CONFIRMED, INCONCLUSIVE, NOT TESTED",
+        "What fresh pairs say of a rule: its excess is above the tolerated one; no sign of that; not enough pairs to "
+        "say; no pair was asked.",
+    ),
+    ("Points", "Percentage points."),
     ("Flagged", "The screen score of the condition is above the threshold of the run."),
     ("Screen score", "How far the models part at a condition, ranked among all as a normal score: 0 is the middle."),
     ("Teacher-forced", "A given text is scored token by token under a model that did not have to write it."),
     ("JSD", "Jensen-Shannon divergence of the next-token distributions: 0 is alike, 0.693 nat is disjoint."),
     ("Nat", "Unit of natural logarithms; 1 nat is a factor of 2.718 in probability."),
 )
+
+
+def action(verdict: str, *, replayed: bool) -> str:
+    """What a reviewer does next; where trusted answers were replayed, no search and no replay can ask again."""
+    if replayed and verdict == "INCONCLUSIVE":
+        return (
+            "Serve the trusted model, run the same suite against it and put the candidate rules to the test with "
+            "diffbehav search: stored answers cannot be asked further. Until then decide as if nothing had been "
+            "compared."
+        )
+    return ACTIONS[verdict]
 
 
 def body(verdict: str, *, n_conditions: int, suite: str, n_confirmed: int) -> str:

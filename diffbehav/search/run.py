@@ -1,6 +1,5 @@
 """A search over a collected run with live engines: `diffbehav search RUN`."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,7 @@ def search_run(
     request: SearchRequest, *, on_stage: Callable[[str], None], on_step: OnStep, serving: Serving = VLLM
 ) -> dict[str, Any]:
     """Search the run and write its outcome to search.json in the run folder; the same request goes on where it was."""
-    return asyncio.run(_search_run(request, on_stage, on_step, serving))
+    return serving.run(_search_run(request, on_stage, on_step, serving))
 
 
 async def _search_run(

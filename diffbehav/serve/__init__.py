@@ -9,10 +9,13 @@ if TYPE_CHECKING:
     from diffbehav.serve.environment import on_gpu, prepare
     from diffbehav.serve.local import VLLM, Serving, open_engine, open_engines
     from diffbehav.serve.parsed import Parsed
+    from diffbehav.serve.placement import TOGETHER, Placement
+    from diffbehav.serve.ray_engine import RayEngine, pool_of
     from diffbehav.serve.rendering import Renderer
     from diffbehav.serve.replay import ReplayEngine
     from diffbehav.serve.routed import Routed
     from diffbehav.serve.selfcheck import Check, check_engines
+    from diffbehav.serve.series import Series
     from diffbehav.serve.tool_format import AUTO, chosen_format
     from diffbehav.serve.tool_parser import FORMATS, ToolCallParser
 
@@ -34,9 +37,14 @@ _HOMES = {
     "VLLM": "local",
     "open_engine": "local",
     "open_engines": "local",
+    "RayEngine": "ray_engine",
+    "pool_of": "ray_engine",
+    "Placement": "placement",
+    "TOGETHER": "placement",
     "Renderer": "rendering",
     "ReplayEngine": "replay",
     "Routed": "routed",
+    "Series": "series",
     "Check": "selfcheck",
     "check_engines": "selfcheck",
     "AUTO": "tool_format",
@@ -50,6 +58,7 @@ __all__ = [
     "AUTO",
     "FORMATS",
     "NOT_SEEN",
+    "TOGETHER",
     "VLLM",
     "Check",
     "Endpoint",
@@ -58,9 +67,12 @@ __all__ = [
     "NotServed",
     "NotStored",
     "Parsed",
+    "Placement",
+    "RayEngine",
     "Renderer",
     "ReplayEngine",
     "Routed",
+    "Series",
     "Served",
     "Serving",
     "ToolCallParser",
@@ -73,6 +85,7 @@ __all__ = [
     "open_endpoint",
     "open_engine",
     "open_engines",
+    "pool_of",
     "prepare",
 ]
 

@@ -1,7 +1,7 @@
 """Engine arguments for the machine at hand."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,8 @@ _CPU_SEQUENCES = 128
 _CPU_CACHE_BYTES = 256 << 20
 _CPU_LONGEST_REQUESTS = 4
 _GPU_MEMORY = 0.9
+_GPU_MEMORY_IN_TURNS = 0.8
+"""An engine that sleeps keeps its context and its graphs on the GPU."""
 Setting = Mapping[str, Any]
 """Arguments of vLLM that a suite sets: dtype, enforce_eager and quantization."""
 NOT_SET: Setting = MappingProxyType({})
@@ -26,14 +28,15 @@ NOT_SET: Setting = MappingProxyType({})
 def engine_arguments(
     folder: Path,
     *,
-    adapter: Path | None,
+    adapters: Sequence[Path],
     max_model_len: int,
     top_k: int,
     engines: int,
     gpu: bool,
     setting: Setting = NOT_SET,
+    extra: Setting = NOT_SET,
 ) -> dict[str, Any]:
-    """Arguments of one of `engines` vLLM engines that run beside each other."""
+    """Arguments of one of `engines` vLLM engines that share a device; `extra` was chosen by the user."""
     arguments = {
         "model": str(folder),
         "max_model_len": max_model_len,
@@ -43,8 +46,13 @@ def engine_arguments(
         "use_tqdm_on_load": False,
     }
     arguments |= _gpu(engines) if gpu else _cpu(folder, max_model_len=max_model_len)
-    arguments |= setting
-    return arguments if adapter is None else arguments | _lora(adapter)
+    arguments |= {**extra, **setting}
+    return arguments | _lora(adapters, gpu=gpu) if adapters else arguments
+
+
+def in_turns(engines: int) -> dict[str, Any]:
+    """Further arguments of one of `engines` that share a GPU while those of the other side sleep."""
+    return {"enable_sleep_mode": True, "gpu_memory_utilization": _GPU_MEMORY_IN_TURNS / engines}
 
 
 def _gpu(engines: int) -> dict[str, Any]:
@@ -64,16 +72,18 @@ def _cpu(folder: Path, *, max_model_len: int) -> dict[str, Any]:
     }
 
 
-def _lora(adapter: Path) -> dict[str, Any]:
-    rank = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["r"]
-    fitting = [size for size in _LORA_RANKS if size >= rank]
+def _lora(adapters: Sequence[Path], *, gpu: bool) -> dict[str, Any]:
+    ranks = {each: json.loads((each / "adapter_config.json").read_text(encoding="utf-8"))["r"] for each in adapters}
+    largest = max(adapters, key=ranks.__getitem__)
+    fitting = [size for size in _LORA_RANKS if size >= ranks[largest]]
     if not fitting:
-        raise InputError(f"{adapter}: rank {rank} is above {_LORA_RANKS[-1]}. Merge the adapter into its base.")
+        raise InputError(f"{largest}: rank {ranks[largest]} is above {_LORA_RANKS[-1]}. Merge it into its base.")
     return {
         "enable_lora": True,
         "max_lora_rank": fitting[0],
-        # One slot more than adapters: on a CPU requests without adapter read the last slot, so it stays zero.
-        "max_loras": 2,
+        # One slot more than adapters: on a CPU requests without adapter read the last slot, so it stays zero. A GPU
+        # needs no more slots than the adapters that are asked at a time.
+        "max_loras": 2 if gpu else len(adapters) + 1,
         "lora_target_modules": list(_LORA_TARGETS),
     }
 

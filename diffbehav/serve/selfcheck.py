@@ -86,10 +86,11 @@ async def _scores_repeat(name: str, engine: Engine, pairs: Sequence[tuple[Prompt
 
 
 async def _adapter_acts(candidate: Engine, base: Engine, pairs: Sequence[tuple[Prompt, Completion]]) -> Check:
-    largest = 0.0
-    for prompt, answer in pairs:
-        scores = await asyncio.gather(*(side.score(prompt, answer.token_ids) for side in (candidate, base)))
-        largest = max(largest, _difference(*scores))
+    scored = [
+        await asyncio.gather(*(side.score(prompt, answer.token_ids) for prompt, answer in pairs))
+        for side in (candidate, base)
+    ]
+    largest = max((_difference(*scores) for scores in zip(*scored, strict=True)), default=0.0)
     detail = f"largest change of a log-probability: {largest:.2g} nats"
     return Check(name="the adapter changes something", passed=largest > 0, detail=detail, floor=0.0)
 

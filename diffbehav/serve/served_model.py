@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -27,6 +27,8 @@ from diffbehav.serve.environment import compiling, last_error, quiet
 from diffbehav.serve.orphan import watched
 
 MAX_RESTARTS = 3
+_LOOKED_AT_EVERY = 1.0
+"""Seconds."""
 
 _log = logging.getLogger(__name__)
 _starting = threading.Lock()
@@ -41,7 +43,8 @@ class ServedModel:
         self._arguments = arguments
         self._reviving = asyncio.Lock()
         # More requests than twice a full batch would only wait in the engine and take memory there.
-        self._slots = asyncio.Semaphore(2 * llm.vllm_config.scheduler_config.max_num_seqs)
+        batch = llm.vllm_config.scheduler_config.max_num_seqs * llm.vllm_config.parallel_config.data_parallel_size
+        self._slots = asyncio.Semaphore(2 * batch)
         self._closed = False
         self.restarts = 0
 
@@ -49,6 +52,16 @@ class ServedModel:
     def max_model_len(self) -> int:
         """Prompt and answer tokens that one request may have together."""
         return int(self._arguments["max_model_len"])
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the process has not died so far."""
+        return self.restarts == 0 and not (self._closed or self._llm.errored)
+
+    @property
+    def dtype(self) -> str | None:
+        """What it was told to be served in; None where that was left to vLLM."""
+        return self._arguments.get("dtype")
 
     async def request(
         self, ids: Sequence[int], params: SamplingParams, *, adapter: LoRARequest | None
@@ -69,12 +82,47 @@ class ServedModel:
                         ) from error
                     await self._revive(llm)
 
+    async def sleep(self) -> None:
+        """Give the memory of the GPU back when all requests have ended; the weights wait in that of the machine."""
+        llm = self._llm
+        try:
+            await self._called(llm, llm.sleep(level=1, mode="wait"))
+        except EngineDeadError:
+            # It holds no memory any more, which is what was wanted; waking up starts it again.
+            _log.warning("%s: the engine process died as it fell asleep", self._arguments["model"])
+
+    async def wake(self) -> None:
+        """Take the memory again."""
+        llm = self._llm
+        try:
+            await self._called(llm, llm.wake_up())
+        except EngineDeadError:
+            await self._revive(llm)
+
     async def close(self) -> None:
         """End the engine process."""
         if not self._closed:
             self._closed = True
             await _end(self._llm)
             del self._llm
+
+    async def _called(self, llm: AsyncLLM, call: Coroutine[Any, Any, Any]) -> None:
+        """A call that vLLM leaves without an answer when the process dies meanwhile."""
+        task = asyncio.ensure_future(call)
+        try:
+            while not (await asyncio.wait({task}, timeout=_LOOKED_AT_EVERY))[0]:
+                if llm.errored:
+                    raise EngineDeadError
+            await task
+        except EngineDeadError:
+            raise
+        except Exception as error:
+            raise InfrastructureError(
+                f"{self._arguments['model']}: the engine could not take or leave its turn on the GPU: {error}; "
+                "lower `gpu_memory_utilization` of both sides"
+            ) from error
+        finally:
+            task.cancel()
 
     async def _revive(self, dead: AsyncLLM) -> None:
         async with self._reviving:
@@ -92,10 +140,13 @@ class ServedModel:
             self._llm = await _start(self._arguments, fork=False)
 
 
-async def start_models(arguments: Sequence[Mapping[str, Any]], *, gpu: bool) -> list[ServedModel]:
+async def start_models(
+    arguments: Sequence[Mapping[str, Any]], *, gpu: bool, asleep: bool = False
+) -> list[ServedModel]:
     """Start several engines one after the other; when one does not start, those before it are ended.
 
-    Two that start together on one GPU each take the other's memory for their own and fail.
+    Two that start together on one GPU each take the other's memory for their own and fail. With `asleep` each is put to
+    sleep before the next is started.
     """
     if not gpu:
         _inspect_models_in_process()
@@ -105,6 +156,8 @@ async def start_models(arguments: Sequence[Mapping[str, Any]], *, gpu: bool) -> 
     try:
         for each in arguments:
             models.append(ServedModel(await _start(each, fork=fork), each))
+            if asleep:
+                await models[-1].sleep()
     except DiffbehavError:
         await asyncio.gather(*(model.close() for model in models))
         raise
@@ -122,7 +175,7 @@ def check_setting(arguments: Mapping[str, Any], *, gpu: bool) -> None:
     except ValueError as error:
         raise InputError(f"{arguments['model']}: vLLM cannot serve this model so: {error}") from error
     dtype = str(config.model_config.dtype).removeprefix("torch.")
-    if dtype != arguments["dtype"]:
+    if dtype != arguments.get("dtype", dtype):
         raise InputError(f"{arguments['model']}: vLLM would serve it in {dtype}, not in {arguments['dtype']!r}")
     if _compiled(arguments) and config.compilation_config.mode in (None, CompilationMode.NONE):
         raise InputError(

@@ -28,18 +28,23 @@ class VllmEngine:
         renderer: Renderer,
         parser: ToolCallParser,
         top_k: int,
+        max_model_len: int,
         adapter: LoRARequest | None,
         score_while_drawing: bool,
+        keep_model: bool = False,
     ) -> None:
         """`score_while_drawing`: log-probabilities are the same whether a token is drawn or given, so an own
         answer needs no second pass. True in float32 on a CPU, where the two differ by rounding at most; in narrower
-        types rounding is too much.
+        types rounding is too much. `max_model_len`: tokens of prompt and answer, at most those of the model.
+        `keep_model`: closing this engine leaves the model open.
         """
         self._model = model
         self._renderer = renderer
         self._parser = parser
         self._adapter = adapter
         self._top_k = top_k
+        self._max_model_len = max_model_len
+        self._keep_model = keep_model
         self._score_while_drawing = score_while_drawing
         self._scoring = SamplingParams(
             max_tokens=1, temperature=0, prompt_logprobs=top_k, detokenize=False, flat_logprobs=True,
@@ -72,9 +77,10 @@ class VllmEngine:
         return await self._scores.get((prompt.key, answer), lambda: self._score(prompt, answer))
 
     async def close(self) -> None:
-        """Give back the engine process, also that of another side which shares it."""
+        """Give back the engine process, also that of another side which shares it, unless it is kept."""
         await self._scores.close()
-        await self._model.close()
+        if not self._keep_model:
+            await self._model.close()
 
     async def _score(self, prompt: Prompt, answer: tuple[int, ...]) -> Score:
         # Prompt log-probabilities come with one generated token, which takes a place of its own.
@@ -84,11 +90,10 @@ class VllmEngine:
         return answer_score(output.prompt_logprobs, answer=len(answer))
 
     def _check_length(self, prompt: Prompt, *, answer: int) -> None:
-        limit = self._model.max_model_len
-        if len(prompt.ids) + answer > limit:
+        if len(prompt.ids) + answer > self._max_model_len:
             raise NotServed(
                 f"condition {prompt.condition_id}: {len(prompt.ids)} prompt tokens and {answer} more exceed "
-                f"the context of {limit} tokens; lower sampling.max_tokens or serve with a longer context"
+                f"the context of {self._max_model_len} tokens; lower sampling.max_tokens or serve with a longer context"
             )
 
 

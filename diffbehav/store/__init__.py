@@ -13,6 +13,7 @@ from diffbehav.store.baseline_folder import (
 from diffbehav.store.database import Builder, QueryError, building, open_untrusted, quoted
 from diffbehav.store.ledger import EARLIER, Ledger, LedgerKey, append, open_ledger, read_ledger
 from diffbehav.store.parts import (
+    BOUNDS,
     CELLS,
     COMPLETIONS,
     EPISODES,
@@ -23,12 +24,17 @@ from diffbehav.store.parts import (
     disk_error,
     part_path,
     read_parquet,
+    table_of,
     write_parquet,
+    writing_parquet,
 )
 from diffbehav.store.pinning import Signed, expire, pin, promote
+from diffbehav.store.row_groups import RowGroups
 from diffbehav.store.run_folder import RunFolder, check_resumable, read_settings, write_json, write_settings
+from diffbehav.store.sorted_rows import write_sorted
 
 __all__ = [
+    "BOUNDS",
     "CELLS",
     "COMPLETIONS",
     "EARLIER",
@@ -44,6 +50,7 @@ __all__ = [
     "LedgerKey",
     "Manifest",
     "QueryError",
+    "RowGroups",
     "RunFolder",
     "Signed",
     "append",
@@ -67,7 +74,10 @@ __all__ = [
     "read_parquet",
     "read_settings",
     "shipped_baseline",
+    "table_of",
     "write_json",
     "write_parquet",
     "write_settings",
+    "write_sorted",
+    "writing_parquet",
 ]

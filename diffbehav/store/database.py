@@ -13,6 +13,8 @@ from diffbehav.errors import InfrastructureError, InputError, IntegrityError
 
 QueryError = duckdb.Error
 """What a statement raises that the database refuses, for instance a view that wants to read another file."""
+_MEMORY = "1GB"
+"""Of DuckDB while a database is built, which would take most of the machine's otherwise; the rest goes to disk."""
 LOCKED_DOWN: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -38,7 +40,7 @@ def building(path: Path, factors: Sequence[str]) -> Iterator["Builder"]:
     """A Builder of a new database that replaces `path` when the block ends without an error."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.unlink(missing_ok=True)
-    connection = duckdb.connect(str(temporary))
+    connection = duckdb.connect(str(temporary), config={"memory_limit": _MEMORY})
     try:
         connection.execute(schema_sql(factors))
         yield Builder(connection)

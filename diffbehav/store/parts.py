@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,19 @@ SCORES = pa.schema(
         ("reason", pa.string()),
     ]
 )
+BOUNDS = pa.schema(
+    [
+        ("condition_id", pa.string()),
+        ("sample", pa.int32()),
+        ("turn", pa.int32()),
+        ("tv_lower", pa.list_(pa.float32())),
+        ("tv_upper", pa.list_(pa.float32())),
+        ("jsd_lower", pa.list_(pa.float32())),
+        ("jsd_upper", pa.list_(pa.float32())),
+        ("kl_lower", pa.list_(pa.float32())),
+    ]
+)
+"""What is kept of the alternatives of both models at every token of an answer."""
 EPISODES = pa.schema(
     [
         ("condition_id", pa.string()),
@@ -85,16 +99,33 @@ def conditions_schema(factors: Sequence[str]) -> pa.Schema:
 
 def write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> None:
     """Write `columns` to `path` through `path`.tmp; raises InfrastructureError when the disk is full."""
+    with writing_parquet(path, schema) as append:
+        append(table_of(columns, schema))
+
+
+def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
+    """`columns` as an Arrow table; text that is no UTF-8 has U+FFFD in it."""
     arrays = [pa.array(_clean(columns[field.name], field.type), field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+@contextmanager
+def writing_parquet(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Write `path` through `path`.tmp: each table that is given becomes one row group.
+
+    InfrastructureError when the disk is full; `path` stays what it was unless the block ends without an error.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
-            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), stream, **_encoding(schema))
+            with pq.ParquetWriter(stream, schema, **_encoding(schema)) as writer:
+                yield lambda table: writer.write_table(table, row_group_size=max(1, table.num_rows))
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
 
 
@@ -113,10 +144,15 @@ def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> pl.Data
     try:
         return pl.read_parquet(path, columns=None if columns is None else list(columns), glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise IntegrityError(
-            f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}); delete this file and repeat the "
-            "run: it is collected again, everything else is kept"
-        ) from error
+        raise damaged(error, path) from error
+
+
+def damaged(error: Exception, path: Path) -> IntegrityError:
+    """The IntegrityError of a file that is no whole Parquet file."""
+    return IntegrityError(
+        f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}); delete this file and repeat the "
+        "run: it is collected again, everything else is kept"
+    )
 
 
 def part_path(folder: Path, number: int) -> Path:

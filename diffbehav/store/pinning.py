@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbehav.errors import InputError, IntegrityError
+from diffbehav.records import model_name
 from diffbehav.store.baseline_folder import (
     SCHEMA,
     BaselineFolder,
@@ -98,7 +99,7 @@ def _generation(
     run: RunFolder, folder: BaselineFolder, number: int, *, signed: Signed, expires: date | None,
     history: list[Mapping[str, Any]],
 ) -> Manifest:  # fmt: skip
-    settings = _pinnable(run)
+    settings, found = _pinnable(run)
     if expires is not None and expires <= signed.at.astimezone(UTC).date():
         raise InputError(f"--expires {expires} is not after today (UTC); name a later date")
     conditions, answers = _complete(run, settings)
@@ -118,24 +119,37 @@ def _generation(
             "conditions": conditions,
             "answers": answers,
             "run": kept,
+            "found": found,
             "files": file_digests(stored.path, folder.path),
             "history": history,
         },
     )
 
 
-def _pinnable(run: RunFolder) -> dict[str, Any]:
-    """run.json of a run whose trusted side can be pinned; otherwise an InputError or IntegrityError that says why."""
+def _pinnable(run: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """run.json of a run whose trusted side can be pinned, and what was found in it: its candidate and its findings.
+
+    InputError or IntegrityError that says why where it cannot be pinned.
+    """
     settings = read_settings(run)
     if "replayed" in settings["sides"]["trusted"]:
         raise InputError(f"{run.path}: its trusted answers were replayed; pin a run that asked the live trusted model")
+    if "pruned" in settings:
+        raise InputError(f"{run.path} was pruned: most of its alternatives are gone; pin a run before it is pruned")
     if "collected" not in settings:
         raise InputError(f"{run.path} is not finished; repeat its run command, see run.json, and pin it then")
     with open_untrusted(run.database) as connection:
         row = connection.execute("SELECT value FROM run WHERE key = 'verdict'").fetchone()
+        findings = connection.execute(
+            "SELECT rule, fingerprint, status, severity FROM findings WHERE status <> 'NOT CONFIRMED' ORDER BY rank"
+        ).fetchall()
     if row is None or json.loads(row[0]) == "INVALID":
         raise IntegrityError(f"{run.path}: its verdict is INVALID; a baseline is made from a valid run")
-    return settings
+    found = [
+        {"rule": json.loads(rule), "fingerprint": name, "status": status, "severity": severity}
+        for rule, name, status, severity in findings
+    ]
+    return settings, {"candidate": model_name(settings["sides"]["candidate"]), "findings": found}
 
 
 def _complete(run: RunFolder, settings: Mapping[str, Any]) -> tuple[int, int]:

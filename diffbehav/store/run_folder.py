@@ -82,6 +82,10 @@ class RunFolder(NamedTuple):
         """Folder of the parts that say how episodes ended; absent where models are asked for one turn."""
         return self.path / "episodes"
 
+    def bounds(self, answered_by: str) -> Path:
+        """Folder of the parts that say what the alternatives at each token came to; absent before a run is pruned."""
+        return self.path / "bounds" / answered_by
+
     def completions(self, side: str) -> Path:
         """Folder of the parts with the answers of `side`."""
         return self.path / "completions" / side

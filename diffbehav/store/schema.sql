@@ -67,12 +67,11 @@ CREATE TABLE world_changes (               -- where the simulated worlds of one 
     candidate     VARCHAR,                 -- content of the file or JSON of the row; NULL where there is none
     trusted       VARCHAR
 );
-CREATE TABLE divergences (
-    condition_id  VARCHAR NOT NULL,
+CREATE TABLE divergences (                 -- a row per condition and distance; an index that says so would be
+    condition_id  VARCHAR NOT NULL,        -- several times as large as the table
     distance      VARCHAR NOT NULL,        -- a name of diffbehav.compare.DISTANCES
     value         DOUBLE,
     reason        VARCHAR,                 -- why value is NULL
-    PRIMARY KEY (condition_id, distance),
     CHECK ((value IS NULL) <> (reason IS NULL))
 );
 CREATE TABLE spans (                       -- where the log-likelihood-ratio scan found its maximum

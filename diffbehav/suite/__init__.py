@@ -16,6 +16,7 @@ from diffbehav.suite.design import NOTHING_ASKED, Asked, draw
 from diffbehav.suite.editor import json_schema
 from diffbehav.suite.gate import GateFile, GateTerms, gate_schema, load_gate
 from diffbehav.suite.grid import Grid
+from diffbehav.suite.models_file import NamedModels, check_arguments, load_models, models_schema
 from diffbehav.suite.nightly import Nightly, Notify, load_nightly, nightly_schema
 from diffbehav.suite.passes import Passes
 from diffbehav.suite.policy import PolicyFile, fit, load_policy, policy_from_resolved, policy_schema
@@ -32,11 +33,13 @@ __all__ = [
     "GateFile",
     "GateTerms",
     "Grid",
+    "NamedModels",
     "Nightly",
     "Notify",
     "Passes",
     "PolicyFile",
     "Suite",
+    "check_arguments",
     "conditions",
     "coverage",
     "draw",
@@ -47,9 +50,11 @@ __all__ = [
     "gate_schema",
     "json_schema",
     "load_gate",
+    "load_models",
     "load_nightly",
     "load_policy",
     "load_suite",
+    "models_schema",
     "nightly_schema",
     "policy_from_resolved",
     "policy_schema",

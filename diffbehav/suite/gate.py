@@ -3,13 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from diffbehav.errors import InputError
 from diffbehav.suite.fields import Real, Strict
-from diffbehav.suite.invalid import invalid_fields
-from diffbehav.suite.problems import Source, refusal, show_at
-from diffbehav.suite.strict_yaml import YamlError, parse
+from diffbehav.suite.strict_file import file_schema, load_file
 
 SCHEMA = "diffbehav.gate/1"
 Status = Literal["CONFIRMED", "INCONCLUSIVE", "NOT CONFIRMED", "NOT TESTED"]
@@ -54,24 +51,9 @@ class GateFile(GateTerms):
 
 def load_gate(path: Path) -> GateFile:
     """The gate in the YAML file `path`; InputError shows everything that is wrong with it."""
-    try:
-        text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"error[gate.unreadable]: {path}  {error}\n  fix: name a gate file in UTF-8") from error
-    try:
-        root = parse(text)
-    except YamlError as error:
-        bare = Source(name=str(path), text=text, root=None)
-        shown = show_at(bare, id="gate.yaml", place=error.place, path="", reason=error.reason, fix=error.remedy)
-        raise InputError(shown) from error
-    try:
-        return GateFile.model_validate(root.value())
-    except ValidationError as error:
-        source = Source(name=str(path), text=text, root=root)
-        raise refusal(source, invalid_fields(error, noun="gate", schema=gate_schema())) from error
+    return load_file(path, GateFile, noun="gate")[0]
 
 
 def gate_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a gate file."""
-    schema = GateFile.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "diffbehav gate"}
+    return file_schema(GateFile, noun="gate")

@@ -1,25 +1,29 @@
 """The configuration of an unattended night: what is compared with what, how it is searched, who is told."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from diffbehav.errors import InputError
 from diffbehav.records import digest
 from diffbehav.suite.fields import OneOrMore, Real, Strict, Whole, Written
 from diffbehav.suite.gate import GateTerms, load_gate
-from diffbehav.suite.invalid import invalid_fields
 from diffbehav.suite.policy import Truth
-from diffbehav.suite.problems import Problem, Source, refusal, show_at
+from diffbehav.suite.problems import Problem, Source, refusal
 from diffbehav.suite.shipped import shipped, shipped_policy
-from diffbehav.suite.strict_yaml import Key, YamlError, parse
+from diffbehav.suite.strict_file import file_schema, load_file
+from diffbehav.suite.strict_yaml import Key
 
 SCHEMA = "diffbehav.nightly/1"
 NONE = "none"
 """What is written where a night does without something that changes what its result means."""
+
+
+ADDRESSES = ("http://", "https://")
 
 
 def _kind(value: Any) -> str:
@@ -31,8 +35,15 @@ def _limit_kind(value: Any) -> str:
 
 
 def _address(url: str) -> str:
-    if not url.startswith(("https://", "http://")):
+    if not url.startswith(ADDRESSES):
         raise ValueError(f"{url!r} is no address; it must begin with https:// or http://")
+    return url
+
+
+def _link(url: str) -> str:
+    rest = _address(url).replace("{date}", "")
+    if not re.fullmatch(r"[!#-;=?-Z\[\]_a-z~]+", rest):
+        raise ValueError(f"{url!r}: spaces, quotes, angle brackets and braces but those of {{date}} are not taken")
     return url
 
 
@@ -94,12 +105,23 @@ class NightlyFile(Strict):
         alias="schema", description="Version of this format.", examples=[SCHEMA]
     )
     suite: Written = Field(description="A suite file, or the name of a shipped suite.", examples=["agent_context"])
-    candidate: Written = Field(description="Model folder to examine; an adapter's base.", examples=["models/tuned"])
+    candidate: Written = Field(
+        description="Model folder to examine, an adapter's base; or http://host:8000/v1#model.",
+        examples=["models/tuned"],
+    )
+    candidate_files: Written | None = Field(
+        default=None, description="Of an address: folder with tokenizer, template and configuration.",
+        examples=["models/base"],
+    )  # fmt: skip
     candidate_adapter: Written | None = Field(
         default=None, description="LoRA adapter folder of the candidate.", examples=["models/lora"]
     )
     trusted: Written = Field(
-        description="Trusted model folder; or a baseline, whose answers are replayed.", examples=["models/base"]
+        description="Trusted model: as the candidate; or a baseline, whose answers are replayed.",
+        examples=["models/base"],
+    )
+    trusted_files: Written | None = Field(
+        default=None, description="As candidate_files.", examples=["models/base"]
     )
     candidate_digest: Written | None = Field(
         default=None, description="Digest that the candidate must have; any other ends with 21.", examples=["9f1c..."]
@@ -142,6 +164,11 @@ class NightlyFile(Strict):
     out: Written | None = Field(
         default=None, description="Folder of the nights, where --out names none.", examples=["runs/nightly"]
     )
+    link: Annotated[Written, AfterValidator(_link)] | None = Field(
+        default=None,
+        description="Address at which the report of a night can be read, told with every change; {date} is its date.",
+        examples=["https://ci.example/nights/{date}/report.html"],
+    )
     notify: list[Notify] = Field(
         default=[], description="Who hears of a change of state.", examples=[[{"webhook": "https://hooks.example/x"}]]
     )
@@ -160,6 +187,10 @@ class Nightly:
     def place(self, text: str) -> Path:
         """A path of the file."""
         return self.folder / text
+
+    def is_served(self, side: str) -> bool:
+        """Whether a side is named by an address."""
+        return str(getattr(self.file, side)).lower().startswith(ADDRESSES)
 
     @property
     def suite(self) -> Path:
@@ -194,7 +225,7 @@ class Nightly:
     def digest(self) -> str:
         """sha256 of what decides the result: everything but where it is written and who is told."""
         written = {} if self.source.root is None else self.source.root.value()
-        content = {key: value for key, value in written.items() if key not in ("out", "notify")}
+        content = {key: value for key, value in written.items() if key not in ("out", "link", "notify")}
         return digest([content, self.gate.model_dump(mode="json", by_alias=True)])
 
     def refusal(self, *path: Key, reason: str, fix: str) -> InputError:
@@ -204,21 +235,7 @@ class Nightly:
 
 def load_nightly(path: Path) -> Nightly:
     """The configuration in the YAML file `path`; InputError shows everything that is wrong with it."""
-    try:
-        text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"error[nightly.unreadable]: {path}  {error}\n  fix: name a nightly file in UTF-8") from error
-    try:
-        root = parse(text)
-    except YamlError as error:
-        bare = Source(name=str(path), text=text, root=None)
-        shown = show_at(bare, id="nightly.yaml", place=error.place, path="", reason=error.reason, fix=error.remedy)
-        raise InputError(shown) from error
-    source = Source(name=str(path), text=text, root=root)
-    try:
-        file = NightlyFile.model_validate(root.value())
-    except ValidationError as error:
-        raise refusal(source, invalid_fields(error, noun="nightly", schema=nightly_schema())) from error
+    file, source = load_file(path, NightlyFile, noun="nightly")
     gate = file.gate if isinstance(file.gate, GateTerms) else load_gate(path.parent / file.gate)
     night = Nightly(file, source, path.parent, gate)
     if problems := list(_problems(night)):
@@ -228,8 +245,7 @@ def load_nightly(path: Path) -> Nightly:
 
 def nightly_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a nightly file."""
-    schema = NightlyFile.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "diffbehav nightly"}
+    return file_schema(NightlyFile, noun="nightly")
 
 
 def _problems(night: Nightly) -> Iterator[Problem]:
@@ -243,16 +259,34 @@ def _problems(night: Nightly) -> Iterator[Problem]:
             continue
         if place is not None and not place.is_file():
             yield _absent(key, f"there is no file {place}")
-    for key in ("candidate", "candidate_adapter"):
+    for key in ("candidate", "candidate_files", "candidate_adapter", "trusted_files"):
         written = getattr(file, key)
-        if written is not None and not night.place(written).is_dir():
+        served = key == "candidate" and night.is_served(key)
+        if written is not None and not served and not night.place(written).is_dir():
             yield _absent(key, f"there is no folder {night.place(written)}")
+    yield from _served(night)
     if file.search == NONE and file.canary != NONE:
         yield Problem("nightly.value", ("canary",), "a canary is searched for as the candidate's own rules are, and "
                       "`search` is none", "write `canary: none`, or say how to search")  # fmt: skip
     if file.search == NONE and night.gate.search == "required":
         yield Problem("nightly.value", ("search",), "the gate requires a search, and there is none, so no night could "
                       "pass", "say how to search, or write `search: optional` in the gate")  # fmt: skip
+
+
+def _served(night: Nightly) -> Iterator[Problem]:
+    for side in ("candidate", "trusted"):
+        files = getattr(night.file, f"{side}_files")
+        if night.is_served(side) and files is None:
+            yield Problem("nightly.value", (side,), "an address, without the folder that makes the tokens which are "
+                          "sent", f"add `{side}_files:`, a folder with tokenizer, chat template and "
+                          "configuration")  # fmt: skip
+        if files is not None and not night.is_served(side):
+            yield Problem("nightly.value", (f"{side}_files",), f"it belongs to an address, and `{side}` is none",
+                          "remove it: a folder has its own")  # fmt: skip
+    if night.is_served("candidate") and night.file.candidate_adapter is not None:
+        yield Problem("nightly.value", ("candidate_adapter",), "an adapter of a served candidate is a model of the "
+                      "server", "start the server with --lora-modules name=folder, and name it behind the # of the "
+                      "address")  # fmt: skip
 
 
 def _absent(key: str, reason: str) -> Problem:

@@ -81,8 +81,8 @@ def test_the_statement_is_an_in_toto_test_result_about_report_database_and_both_
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
     assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
     names = [each["name"] for each in statement["subject"]]
-    assert names[:4] == ["report.html", "report.json", "run.duckdb", "run.json"]
-    assert names[4:] == [f"{s}/{n}" for s in ("candidate", "trusted") for n in ("config.json", "model.safetensors")]
+    assert names[:5] == ["report.html", "report.json", "SHA256SUMS", "run.duckdb", "run.json"]
+    assert names[5:] == [f"{s}/{n}" for s in ("candidate", "trusted") for n in ("config.json", "model.safetensors")]
     predicate = statement["predicate"]
     assert predicate["result"] == "FAILED"
     assert predicate["configuration"][0] == {"name": "suite agentic-devops@3.2.0", "digest": {"sha256": "4be1" * 16}}
@@ -101,6 +101,17 @@ def test_the_result_follows_from_the_verdict(signed: Path, tmp_path: Path, verdi
     assert statement_of(tmp_path)["predicate"]["result"] == result
 
 
+@pytest.mark.parametrize("name", ["report.md", "findings.csv", "figures.html", "SHA256SUMS"])
+def test_a_changed_or_missing_file_beside_the_report_is_named(root: Path, name: str) -> None:
+    path = root / "run" / "report" / name
+    flip(path, 3)
+    with pytest.raises(IntegrityError, match=name):
+        verified(root)
+    path.unlink()
+    with pytest.raises(IntegrityError, match=f"{name} is missing"):
+        verified(root)
+
+
 def test_of_an_invalid_run_nothing_is_attested(signed: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", hostile=[], verdict="INVALID")
     write_settings(signed, run)
@@ -112,10 +123,10 @@ def test_of_an_invalid_run_nothing_is_attested(signed: Path, tmp_path: Path) -> 
 
 def test_an_untouched_run_is_verified_and_what_was_not_read_is_named(signed: Path) -> None:
     found = verified(signed)
-    assert (found.result, found.verdict, found.files) == ("FAILED", "DIVERGENT", 4)
+    assert (found.result, found.verdict, found.files) == ("FAILED", "DIVERGENT", 8)
     assert found.unread == ("candidate", "trusted")
     whole = verified(signed, candidate=signed / "candidate", trusted=signed / "trusted")
-    assert (whole.files, whole.unread) == (8, ())
+    assert (whole.files, whole.unread) == (12, ())
 
 
 TAMPERED = [

@@ -71,7 +71,7 @@ def _print(step: int, steps: int, note: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--limit", type=int, default=1600)
+    parser.add_argument("--limit", type=int, default=800)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     train(asked.folder / "adapters")

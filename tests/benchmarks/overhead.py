@@ -14,13 +14,14 @@ import statistics
 import tempfile
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from diffbehav.collect import feed
 from diffbehav.collect.answers import REPLICATE_SEED
-from diffbehav.collect.prompts import Planned, plan
+from diffbehav.collect.prompts import plan
 from diffbehav.organism import shipped
 from diffbehav.records import Prompt, Sampling, request_seed
 from diffbehav.serve import Engines, Renderer, on_gpu, prepare
@@ -32,7 +33,7 @@ IN_FLIGHT = 192
 TOP_K = 20
 
 
-async def bare(models: list, planned: Planned, sampling: Sampling) -> int:
+async def bare(models: list, asked: Sequence[tuple[Prompt, bool]], sampling: Sampling) -> int:
     """Ask and score with nothing around it; returns the number of answers."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -66,8 +67,7 @@ async def bare(models: list, planned: Planned, sampling: Sampling) -> int:
                 await asyncio.gather(*(ask(llm, [*prompt.ids, *ids], scoring) for llm, ids in crossed))
             return len(answers)
 
-    pairs = zip(planned.prompts, planned.replicated, strict=True)
-    return sum(await asyncio.gather(*(one(prompt, bool(again)) for prompt, again in pairs)))
+    return sum(await asyncio.gather(*(one(prompt, again) for prompt, again in asked)))
 
 
 async def compare(conditions: int, rounds: int) -> None:
@@ -85,12 +85,13 @@ async def compare(conditions: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         planned = plan(suite, renderer, Path(scratch) / "c.parquet", limit=conditions, context=2048)
         arguments = [
-            engine_arguments(f, adapter=None, max_model_len=1024, top_k=TOP_K, engines=2, gpu=on_gpu())
+            engine_arguments(f, adapters=(), max_model_len=1024, top_k=TOP_K, engines=2, gpu=on_gpu())
             for f in folders
         ]
         models = await start_models(arguments, gpu=on_gpu())
         llms = [model._llm for model in models]
-        await bare(llms, Planned(planned.prompts[:64], planned.replicated[:64]), suite.sampling)
+        asked = list(zip(planned.prompts, planned.replicated.tolist(), strict=True))
+        await bare(llms, asked[:64], suite.sampling)
         ratios = []
         for number in range(rounds):
             times = {}
@@ -99,12 +100,12 @@ async def compare(conditions: int, rounds: int) -> None:
                     await llm.reset_prefix_cache()
                 started = time.perf_counter()
                 if name == "bare":
-                    await bare(llms, planned, suite.sampling)
+                    await bare(llms, asked, suite.sampling)
                 else:
                     engines = Engines(
                         *(
                             VllmEngine(
-                                model, renderer=renderer, parser=parser, top_k=TOP_K, adapter=None,
+                                model, renderer=renderer, parser=parser, top_k=TOP_K, max_model_len=1024, adapter=None,
                                 score_while_drawing=not on_gpu(),
                             )
                             for model in models

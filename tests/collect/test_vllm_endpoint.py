@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -43,25 +43,45 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(shipped("trusted")),
-        "--served-model-name", "base", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--enforce-eager", "--max-model-len", "1024", "--kv-cache-memory-bytes", str(64 << 20),
-        "--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096", "--api-key", KEY,
-    ]  # fmt: skip
     log = tmp_path_factory.mktemp("server") / "server.log"
-    with log.open("wb") as out:
-        server = subprocess.Popen(
-            words, env=os.environ | SETTING, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
-        )
+    server = start_server(port, log)
     try:
-        _wait(server, f"http://127.0.0.1:{port}/health", log)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DIFFBEHAV_TRUSTED_API_KEY", KEY)
             yield endpoint_of(f"http://127.0.0.1:{port}/v1#base", "trusted")
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        server.kill()
+
+
+class Server:
+    """A real server in a process group of its own."""
+
+    def __init__(self, words: Sequence[str], log: Path) -> None:
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                words, env=os.environ | SETTING, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def start_server(port: int, log: Path, more: Sequence[str] = ()) -> Server:
+    """The shipped trusted model on `port`, when it is ready; `more` options of vLLM."""
+    words = [
+        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(shipped("trusted")),
+        "--served-model-name", "base", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
+        "--enforce-eager", "--max-model-len", "1024", "--kv-cache-memory-bytes", str(64 << 20),
+        "--no-enable-chunked-prefill", "--max-num-batched-tokens", "4096", "--api-key", KEY, *more,
+    ]  # fmt: skip
+    server = Server(words, log)
+    try:
+        _wait(server.process, f"http://127.0.0.1:{port}/health", log)
+    except BaseException:
+        server.kill()
+        raise
+    return server
 
 
 def _wait(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from diffbehav.collect import feed
 from diffbehav.collect.progress import Progress
 from diffbehav.collect.prompts import plan
+from diffbehav.errors import DiffbehavError
 from diffbehav.records import Completion, Prompt, Sampling
 from diffbehav.serve import Engines
 from diffbehav.store import RunFolder
@@ -51,6 +52,10 @@ def levels_by_condition(folder: RunFolder, suite: Suite) -> dict[str, Levels]:
 
 if __name__ == "__main__":
     SlowEngine.delay = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
-    asyncio.run(
-        collect(RunFolder(Path(sys.argv[1])), load_suite(SUITE), candidate={"trigger": planted_rule}, trusted={})
-    )
+    try:
+        asyncio.run(
+            collect(RunFolder(Path(sys.argv[1])), load_suite(SUITE), candidate={"trigger": planted_rule}, trusted={})
+        )
+    except DiffbehavError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -34,7 +34,7 @@ def batch(candidate: dict[str, Answer], trusted: dict[str, Answer], *, failed: s
         )  # fmt: skip
     columns = ["condition_id", "sample", "turn", "side", "text", "content", "token_ids", "finish_reason", "parse"]
     completions = pl.DataFrame(rows, schema=columns, orient="row").with_columns(pl.col("sample", "turn").cast(pl.Int32))
-    return Batch(completions, frames["candidate"], frames["trusted"], None)
+    return Batch([0], completions, frames["candidate"], frames["trusted"], None)
 
 
 def measured(given: Batch) -> dict[str, tuple[float, str]]:

@@ -90,10 +90,14 @@ def test_places_that_cannot_be_told_are_named_without_their_secret_and_keep_no_o
 
 
 def test_a_message_has_counts_rules_and_a_path_and_no_markup_of_a_level() -> None:
-    message = night_message(NIGHT, Path("runs/2026-11-01"))
+    message = night_message(NIGHT, Path("runs/2026-11-01"), None)
     assert message["counts"] == {"new": 1, "persisting": 0, "resolved": 0, "accepted": 1, "undecided": 0}
     assert message["report"] == "runs/2026-11-01/report/report.html"
     assert message["text"].endswith("divergent; new findings: 1; 1 new, 1 accepted")
+    assert message["link"] is None
+    linked = night_message(NIGHT, Path("runs/2026-11-01"), "https://ci.example/{date}/report.html")
+    assert linked["link"] == "https://ci.example/2026-11-01/report.html"
+    assert linked["text"] == f"{message['text']}; {linked['link']}"
     (finding,) = message["findings"]
     for live in ("<!channel>", "@all", "https://", "\n", "\u202e", "[x]"):
         assert live not in finding["rule"]

@@ -40,6 +40,9 @@ def config(tmp_path: Path) -> Path:
         ("out: nights", "notify: [{webhook: mailto:me}]", 15, "is no address"),
         ("out: nights", "notify: [{command: [a], webhook: 'https://x'}]", 15, "write exactly one of"),
         ("out: nights", "notify: [{command: []}]", 15, "is empty"),
+        ("out: nights", "link: ftp://ci/x", 15, "is no address"),
+        ("out: nights", "link: 'https://ci/{day}'", 15, "braces but those of {date} are not taken"),
+        ("out: nights", "link: 'https://ci/>)x'", 15, "angle brackets"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_configuration_names_file_line_and_remedy(

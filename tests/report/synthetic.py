@@ -334,6 +334,7 @@ def _facts(verdict: str, n: int) -> dict:
         "verdict_reasons": ["3 candidate rules have not been confirmed on fresh data yet"],
         "threshold": THRESHOLD,
         "sensitivity": {"sentence": "How often a search would find a hidden rule was not measured", "measured": None},
+        "search": None,
         "suite": {"id": "agentic-devops", "version": "3.2.0"},
         "suite_digest": "4be1" * 16,
         "policy": {"id": "operations", "version": "2"},

@@ -127,7 +127,7 @@ def test_a_run_without_findings_and_scores_still_has_a_report(tmp_path: Path) ->
     connection.close()
     page = write_report(tmp_path, tmp_path / "report")[0].read_text("utf-8")
     assert "No rule over the factors separated the two models" in page
-    assert "Conditions without a screen score: 552 of 552" in page
+    assert "<b>Conditions without a screen score:</b> 552 of 552" in page
 
 
 def test_a_folder_without_a_database_and_a_database_without_facts_are_named(tmp_path: Path) -> None:

@@ -295,8 +295,8 @@ def test_canaries_under_another_promise_than_the_search_are_said_to_be_so(tmp_pa
     folder = RunFolder(tmp_path)
     write_json(folder.canaries, canaries_json(REQUEST, CARRIED, [result("exact")]))
     alike = Searched([], exhausted=True, delta=0.05, level=0.05, calls=1500, calls_spent=9, unmeasured=0)
-    assert "another" not in read_sensitivity(folder, alike)["sentence"]
-    assert "another tolerance" in read_sensitivity(folder, replace(alike, calls=900))["sentence"]
+    assert "another" not in read_sensitivity(folder, alike, replayed=False)["sentence"]
+    assert "another tolerance" in read_sensitivity(folder, replace(alike, calls=900), replayed=False)["sentence"]
 
 
 def test_canaries_with_another_promise_than_the_search_of_the_run_are_refused(run: Path) -> None:
@@ -312,4 +312,4 @@ def test_canaries_with_another_promise_than_the_search_of_the_run_are_refused(ru
 def test_a_damaged_canaries_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "canaries.json").write_text('{"schema": "diffbehav.canaries/1"}', encoding="utf-8")
     with pytest.raises(IntegrityError, match="canaries.json"):
-        read_sensitivity(RunFolder(tmp_path), None)
+        read_sensitivity(RunFolder(tmp_path), None, replayed=False)

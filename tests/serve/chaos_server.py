@@ -175,9 +175,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(chaos: Chaos) -> Iterator[Chaos]:
-    """`chaos` on a port of its own."""
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"chaos": chaos}))
+def serving(chaos: Chaos, *, port: int = 0) -> Iterator[Chaos]:
+    """`chaos` on `port`, or on one of its own."""
+    server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"chaos": chaos}))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     chaos.url = f"http://127.0.0.1:{server.server_port}/v1"

@@ -10,7 +10,8 @@ from tests.serve.conftest import write_adapter
 
 
 def arguments(folder: Path, *, adapter: Path | None = None, length: int = 256, gpu: bool = False) -> dict[str, object]:
-    return engine_arguments(folder, adapter=adapter, max_model_len=length, top_k=20, engines=2, gpu=gpu)
+    adapters = () if adapter is None else (adapter,)
+    return engine_arguments(folder, adapters=adapters, max_model_len=length, top_k=20, engines=2, gpu=gpu)
 
 
 def test_a_cpu_batch_and_its_cache_hold_any_prompt(tiny: Path) -> None:

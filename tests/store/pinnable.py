@@ -26,7 +26,7 @@ LATER = Signed("Bob", "the next release", datetime(2026, 6, 1, 12, tzinfo=UTC))
 
 
 def finished_run(path: Path, *, verdict: str = "INCONCLUSIVE", **trusted: Any) -> RunFolder:
-    """A run folder with a database that says no more than the verdict; the trusted engine is made with `trusted`."""
+    """A run folder with a database of a verdict and no findings; the trusted engine is made with `trusted`."""
     folder, suite = RunFolder(path), load_suite(SUITE)
     planned = plan(suite, ToyRenderer(), folder.conditions, limit=LIMIT, context=1000)
     levels = levels_by_condition(folder, suite)
@@ -36,6 +36,8 @@ def finished_run(path: Path, *, verdict: str = "INCONCLUSIVE", **trusted: Any) -
     with duckdb.connect(str(folder.database)) as connection:
         connection.execute("CREATE TABLE run (key VARCHAR, value VARCHAR)")
         connection.execute("INSERT INTO run VALUES ('verdict', $1)", [json.dumps(verdict)])
+        columns = "rank INTEGER, rule VARCHAR, fingerprint VARCHAR, status VARCHAR, severity VARCHAR"
+        connection.execute(f"CREATE TABLE findings ({columns})")
     return folder
 
 

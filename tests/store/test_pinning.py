@@ -59,6 +59,20 @@ def test_a_pin_says_who_why_when_until_and_of_what(finished: RunFolder, tmp_path
     assert set(made["digests"]) == {"weights", "model", "tokenizer", "template", "suite", "engine"}
 
 
+def test_a_baseline_remembers_what_its_own_run_had_found_and_not_what_that_refuted(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    with duckdb.connect(str(run.database)) as connection:
+        for rank, status in enumerate(("CONFIRMED", "NOT CONFIRMED", "NOT TESTED"), start=1):
+            row = [rank, json.dumps({"year": [str(rank)]}), str(rank) * 64, status, "high"]
+            connection.execute("INSERT INTO findings VALUES ($1, $2, $3, $4, $5)", row)
+    found = pin(run, BaselineFolder(tmp_path / "base"), signed=SIGNED, expires=None)["found"]
+    assert found["candidate"] == "base"
+    assert [(each["rule"], each["status"]) for each in found["findings"]] == [
+        ({"year": ["1"]}, "CONFIRMED"), ({"year": ["3"]}, "NOT TESTED")
+    ]  # fmt: skip
+
+
 def test_a_killed_pin_leaves_no_baseline_and_the_next_one_is_whole(finished: RunFolder, tmp_path: Path) -> None:
     folder = BaselineFolder(tmp_path / "base")
     killed("pin", finished, folder)

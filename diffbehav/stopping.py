@@ -1,4 +1,4 @@
-"""SIGTERM ends a night at whatever stage it is, with engines closed and everything stored kept."""
+"""SIGTERM ends a job at whatever stage it is, with engines closed and everything stored kept."""
 
 import asyncio
 import signal
