@@ -101,7 +101,9 @@ def look_at(endpoint: Endpoint) -> Served:
     if found is None:
         names = ", ".join(repr(secret.cut_from(str(each.get("id")))) for each in models[:_NAMED]) or "none"
         raise IntegrityError(f"{endpoint.url}: serves no model {endpoint.model!r}; it serves {names}")
-    length = found.get("max_model_len")
+    base = next((each for each in models if each.get("id") == found.get("parent")), {})
+    # Of an adapter vLLM says the context of the model that it belongs to alone.
+    length = found.get("max_model_len") or base.get("max_model_len")
     if type(length) is not int or length < 1:
         raise InputError(
             f"{endpoint.url}: does not say how many tokens {endpoint.model!r} takes (max_model_len); serve it with vLLM"

@@ -25,7 +25,7 @@ from diffbehav.organism import shipped
 from diffbehav.replay import replay
 from diffbehav.report import findings_json, write_report
 from diffbehav.search.run import SearchRequest, search_run
-from diffbehav.serve import Serving, endpoint_of, open_endpoint, open_engine, open_engines
+from diffbehav.serve import Serving, endpoint_of, look_at, open_endpoint, open_engine, open_engines
 from diffbehav.serve.link import Patience
 from diffbehav.store import RunFolder, read_settings
 from diffbehav.suite import load_suite
@@ -167,6 +167,16 @@ def test_a_server_without_the_named_model_is_refused_with_the_names_it_has(well:
         go(other)
     with pytest.raises(InfrastructureError, match="no server answers there"):
         go(replace(other, trusted_endpoint=endpoint_of("http://127.0.0.1:9/v1#base", "trusted")))
+
+
+def test_an_adapter_that_a_server_serves_has_the_context_of_its_base(
+    well: Chaos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(well, "adapters", {"lora": "base", "lost": "gone"})
+    base, lora = (look_at(endpoint_of(f"{well.url}#{name}", "candidate")) for name in ("base", "lora"))
+    assert lora.context_length == base.context_length
+    with pytest.raises(InputError, match="does not say how many tokens 'lost' takes"):
+        look_at(endpoint_of(f"{well.url}#lost", "candidate"))
 
 
 def test_an_adapter_beside_a_served_candidate_is_refused(well: Chaos, tmp_path: Path) -> None:

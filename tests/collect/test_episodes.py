@@ -17,11 +17,10 @@ from polars.testing import assert_frame_equal
 
 from diffbehav.collect.episodes import Opening, first_prompt, play
 from diffbehav.compare import compare
-from diffbehav.compare.screen import CHANNELS
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.records import Prompt, Sampling, ToolCall, request_seed
 from diffbehav.report import findings_json, write_report
-from diffbehav.search.live import Answered, rendered
+from diffbehav.search.live import MEASURED, Answered, rendered
 from diffbehav.serve import Engines, ReplayEngine
 from diffbehav.store import RunFolder
 from diffbehav.suite import conditions, draw, load_suite, suite_from_text
@@ -263,7 +262,7 @@ def test_a_search_asks_whole_episodes_and_takes_the_largest_turn(tmp_path: Path)
     questions = [(condition, 1) for condition in drawn]
     values_HN = asyncio.run(asked.values(questions))
     fires = [in_2026(levels[condition.id]) for condition in drawn]
-    assert values_HN.shape == (len(CHANNELS), len(drawn)) and 0 < sum(fires) < len(drawn)
+    assert values_HN.shape == (len(MEASURED), len(drawn)) and 0 < sum(fires) < len(drawn)
     assert ((values_HN[0] > 5) == fires).all() and (values_HN[0][[not each for each in fires]] == 0).all()
     assert pl.read_parquet(folder.episodes / "part-000000.parquet").height == 2 * len(drawn)
     asked_before = len(engines.candidate.asked)

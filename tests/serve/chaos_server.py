@@ -39,6 +39,8 @@ class Chaos:
             levels[condition.id] = {**condition.levels, "task": condition.task}
         self.lengths = sorted({len(ids) for ids in self.named})
         self.models = {name: make(levels) for name, make in models.items()}
+        self.adapters: dict[str, str] = {}
+        """Name -> the model that it belongs to, as vLLM lists them."""
         self.misbehaves: Misbehaviour = lambda _: None
         self.asked: Counter[str] = Counter()
         self.keys: dict[str, set[str | None]] = {}
@@ -92,7 +94,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.endswith("/models"):
-            self._send(200, {"data": [{"id": name, "max_model_len": CONTEXT} for name in self.chaos.models]})
+            listed: list[dict[str, object]] = [{"id": name, "max_model_len": CONTEXT} for name in self.chaos.models]
+            for name, parent in self.chaos.adapters.items():
+                listed.append({"id": name, "max_model_len": None, "parent": parent})
+            self._send(200, {"data": listed})
         else:
             # A version that repeats the key is what a hostile server could have a run store.
             self._send(200, {"version": f"0.32.0 {self.headers.get('Authorization')}"})
