@@ -35,6 +35,7 @@ HOMES = {
     "rapidfuzz": {"distance", "suite"},
     "bandit": {"distance"},
     "picklescan": {"intake"},
+    "model_signing": {"intake"},
     "cryptography": {"attest"},
     "click": {"cli"},
     "waitress": {"dash_server"},

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from diffbehav import untrusted
-from diffbehav.cli.options import FOLDER, format_option, quiet_option
+from diffbehav.cli.options import FOLDER, TEXT_FILE, format_option, quiet_option
 from diffbehav.errors import IntegrityError
 from diffbehav.terminal import Terminal, print_table
 
@@ -21,25 +21,38 @@ NAME = 60
 @click.argument("model", type=FOLDER)
 @click.option("--against", type=FOLDER, help="Trusted model folder; the base where MODEL is a LoRA adapter.")
 @click.option("--allow", multiple=True, metavar="FILE", help="Do not refuse this file of MODEL; may be repeated.")
+@click.option("--signed-by", type=TEXT_FILE, metavar="KEY", help="Verify model.sig of MODEL by this public key (PEM).")
+@click.option("--identity", help="Verify model.sig of MODEL by sigstore: who should have signed it.")
+@click.option("--issuer", help="The OpenID issuer that vouched for --identity.")
 @format_option
 @quiet_option
-def inspect(model: Path, against: Path | None, allow: tuple[str, ...], format_: str, quiet: bool) -> None:
+def inspect(
+    model: Path, against: Path | None, allow: tuple[str, ...], signed_by: Path | None, identity: str | None,
+    issuer: str | None, format_: str, quiet: bool,
+) -> None:  # fmt: skip
     """What is in MODEL, and what differs from a trusted model, without running either.
 
     Hashes every file; refuses pickles, code and configuration that asks for code (exit code 21, after everything was
     printed); renders the chat templates over dates, tools and conversations in a child process with limits; compares
     tokenizer, configuration and every weight.
 
+    An OpenSSF model signature (model.sig in the folder) is verified where its signer is named; one that does not hold
+    ends with 21.
+
     The stable rank of a change is its squared Frobenius norm over its squared largest singular value: 1 for a change of
     rank one.
     """
     from diffbehav.intake.inspection import inspect_model
     from diffbehav.intake.inspection_document import document
+    from diffbehav.intake.signature import Signer, verified
 
+    signature = verified(model, Signer(signed_by, identity, issuer))
     found = inspect_model(model, against, allow=allow, on_stage=Terminal(quiet=quiet).stage)
     if format_ == "json":
-        click.echo(json.dumps(document(found, untrusted.visible), indent=1))
+        click.echo(json.dumps(document(found, untrusted.visible) | {"signature": signature}, indent=1))
     else:
+        if signature is not None:
+            click.echo(untrusted.terminal(signature))
         _print(document(found, str))
     sides = {"candidate": found.candidate, "trusted": found.trusted}
     refused = [f"{side} {each.name}: {each.why}" for side, folder in sides.items() if folder for each in folder.refused]
