@@ -58,5 +58,5 @@ def verified(model: Path, signer: Signer) -> str | None:
         config.verify(model, path)
     except Exception as error:  # The library lets through what its own libraries raise.
         reason = str(error).strip() or type(error).__name__
-        raise IntegrityError(f"{path} does not hold for {model}: {reason}") from error
+        raise IntegrityError(f"{path} could not be verified against {model}: {reason}") from error
     return said
