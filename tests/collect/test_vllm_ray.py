@@ -138,6 +138,7 @@ def test_an_engine_in_workers_answers_and_scores_as_one_on_this_machine(
         assert score.top_ids_TK.ravel().tolist() == row["top_ids"]
 
 
+@pytest.mark.slow
 def test_two_workers_fill_the_run_folder_that_one_process_fills(
     loop: asyncio.Runner, engines: Engines, local: RunFolder
 ) -> None:
