@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file stay in one process, and so do all files that share the runs of the demonstration."""
+    shared = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("demo" if item.path in shared else item.nodeid.partition("::")[0]))
+
+
 def diffbehav(*words: object) -> str:
     """What the command prints; it must end with 0."""
     command = [sys.executable, "-m", "diffbehav", *map(str, words)]

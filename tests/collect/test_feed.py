@@ -28,7 +28,9 @@ def start(folder: Path, delay: float) -> subprocess.Popen[str]:
 
 
 def parts(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("part-*.parquet"))
+    # Not by rglob: while a run is planned, folders come and go under it.
+    places = ("episodes", "completions/*", "scores/*")
+    return sorted(part for place in places for part in folder.glob(f"{place}/part-*.parquet"))
 
 
 def stored(folder: Path) -> dict[str, pl.DataFrame]:

@@ -81,7 +81,7 @@ def test_the_second_of_two_nights_at_once_ends_with_20_and_says_who_holds_the_lo
         assert error.value.exit_code == 20
         assert f"process {first.pid} on " in str(error.value) and "since 2026-11-01T22:00:00" in str(error.value)
         assert "delete the file" in str(error.value)
-        while not list((tmp_path / "nights").rglob("events.jsonl")):
+        while not list((tmp_path / "nights").glob("*/events.jsonl")):
             assert first.poll() is None, first.communicate()
             time.sleep(0.05)
     finally:
