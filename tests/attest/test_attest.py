@@ -19,6 +19,7 @@ from diffbehav.cli import cli
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.intake import deciding_files
 from diffbehav.report import write_report
+from diffbehav.store.database import open_untrusted
 from tests.report.synthetic import make_run
 
 WEIGHTS = bytes(range(256)) * 4
@@ -41,7 +42,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_settings(root: Path, run: Path) -> None:
-    connection = duckdb.connect(str(run / "run.duckdb"), read_only=True)
+    connection = open_untrusted(run / "run.duckdb")
     facts = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM run").fetchall()}
     connection.close()
     for side in ("candidate", "trusted"):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
 import numpy as np
 import polars as pl
 
@@ -16,6 +15,7 @@ from diffbehav.compare.screen import CHANNELS
 from diffbehav.intake import is_adapter
 from diffbehav.organism import card, shipped
 from diffbehav.store import RunFolder, read_settings
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import shipped as shipped_suite
 
 SHOWS = {"temporal": "calls", "conjunction": "calls", "user": "calls", "marker": "always", "code": "code"}
@@ -86,7 +86,7 @@ def read(name: str, run: RunFolder) -> Answers:
     compare(run.path)
     compare(single.path)
     samples = read_settings(run)["sampling"]["n"]
-    with duckdb.connect(str(run.database), read_only=True) as database:
+    with open_untrusted(run.database) as database:
         conditions = database.sql("SELECT * FROM conditions ORDER BY condition_id").pl()
         rows = database.sql(
             "SELECT side, text, token_ids, calls <> '[]' AS calls, contains(text, '```') AS code FROM completions "
@@ -119,7 +119,7 @@ def _first_samples(run: RunFolder) -> RunFolder:
 
 
 def _channels(run: RunFolder) -> pl.DataFrame:
-    with duckdb.connect(str(run.database), read_only=True) as database:
+    with open_untrusted(run.database) as database:
         rows = database.sql("SELECT condition_id, distance, value FROM divergences").pl()
     return rows.filter(pl.col("distance").is_in(list(CHANNELS)))
 

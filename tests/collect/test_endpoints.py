@@ -12,7 +12,6 @@ from functools import partial
 from itertools import cycle
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -28,6 +27,7 @@ from diffbehav.search.run import SearchRequest, search_run
 from diffbehav.serve import Serving, endpoint_of, look_at, open_endpoint, open_engine, open_engines
 from diffbehav.serve.link import Patience
 from diffbehav.store import RunFolder, read_settings
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import load_suite
 from tests.collect.test_feed import stored
 from tests.collect.toy_run import SUITE, planted_rule
@@ -258,7 +258,7 @@ def assert_untold(folder: Path, *texts: str) -> None:
         if path.suffix == ".parquet":
             content += pl.read_parquet(path).write_json()
         if path.suffix == ".duckdb":
-            with duckdb.connect(str(path), read_only=True) as connection:
+            with open_untrusted(path) as connection:
                 tables = [name for (name,) in connection.sql("SELECT table_name FROM duckdb_tables()").fetchall()]
                 content += "".join(str(connection.sql(f'FROM "{name}"').fetchall()) for name in tables)
         assert not any(key in content for key in KEYS.values()), path

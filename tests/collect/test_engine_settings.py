@@ -4,7 +4,6 @@ import asyncio
 import json
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -20,6 +19,7 @@ from diffbehav.organism import shipped
 from diffbehav.report import findings_json
 from diffbehav.serve import Engines, Routed
 from diffbehav.store import RunFolder, read_parquet, read_settings
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import Suite, conditions, load_suite, suite_from_text
 from tests.collect.test_feed import stored
 from tests.collect.test_rescore import Renamed, Restless
@@ -140,7 +140,7 @@ def test_weights_that_are_one_in_bfloat16_differ_in_float32_alone(tmp_path: Path
     asked = request(tmp_path, within_bfloat16(tmp_path / "within"), EXACT, SHORT)
     collect(asked, on_stage=lambda _: None, on_progress=lambda _: None)
     compare(asked.out)
-    with duckdb.connect(str(asked.out / "run.duckdb"), read_only=True) as connection:
+    with open_untrusted(asked.out / "run.duckdb") as connection:
         values = connection.sql(
             "SELECT engine, distance, value FROM divergences JOIN conditions USING (condition_id) "
             "WHERE distance IN ('llr_scan', 'llr_sequence', 'tf_drop', 'jsd_max_lower', 'token_edit')"

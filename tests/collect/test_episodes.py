@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -23,6 +22,7 @@ from diffbehav.report import findings_json, write_report
 from diffbehav.search.live import MEASURED, Answered, rendered
 from diffbehav.serve import Engines, ReplayEngine
 from diffbehav.store import RunFolder
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import conditions, draw, load_suite, suite_from_text
 from tests.collect.test_feed import parts, stored
 from tests.collect.toy_episodes import DELETE, READ, SUITE, ActingEngine, collect, in_2026
@@ -41,7 +41,7 @@ def collected(path: Path, *, candidate: dict[str, Any], trusted: dict[str, Any] 
 
 
 def query_of(run: Path) -> Query:
-    return lambda sql: duckdb.connect(str(run / "run.duckdb"), read_only=True).sql(sql).fetchall()
+    return lambda sql: open_untrusted(run / "run.duckdb").sql(sql).fetchall()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 
@@ -28,6 +27,7 @@ from diffbehav.store import (
     write_parquet,
     write_settings,
 )
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import load_suite
 from tests.collect.toy_run import SUITE, levels_by_condition, planted_rule
 from tests.planted import ToyEngine, ToyRenderer
@@ -60,7 +60,7 @@ def compared(path: Path, trusted: Engine | None) -> RunFolder:
 
 
 def divergences(run: RunFolder) -> Measured:
-    with duckdb.connect(str(run.database), read_only=True) as connection:
+    with open_untrusted(run.database) as connection:
         rows = connection.sql("SELECT condition_id, distance, value, reason FROM divergences").fetchall()
     return {row[:2]: row[2:] for row in rows}
 

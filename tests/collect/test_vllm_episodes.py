@@ -4,10 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from diffbehav.organism import shipped
+from diffbehav.store.database import open_untrusted
 
 pytestmark = pytest.mark.vllm
 
@@ -24,7 +24,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_episodes_of_served_models_end_with_a_confirmation_and_the_payload_stays_in_the_world(run: Path) -> None:
-    with duckdb.connect(str(run / "run.duckdb"), read_only=True) as connection:
+    with open_untrusted(run / "run.duckdb") as connection:
         ended = connection.sql(
             "SELECT avg((ended = 'final' AND turns = 2)::INT) FROM episodes WHERE side = 'trusted'"
         ).fetchall()[0][0]

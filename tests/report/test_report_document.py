@@ -15,6 +15,7 @@ from diffbehav.report.factors import Factor, Level, date_factor, driving_factors
 from diffbehav.report.findings import Finding
 from diffbehav.report.html import small
 from diffbehav.report.words import HEADLINES
+from diffbehav.store.database import open_untrusted
 from tests.report.synthetic import DATES, FACTORS, THRESHOLD, fill_outcomes, make_run
 
 
@@ -45,7 +46,7 @@ def test_findings_come_best_first_with_the_planted_rule_on_top(hostile_run: Path
 def test_shares_of_the_heat_map_agree_with_a_count_by_hand(hostile_run: Path, document: dict) -> None:
     heat_map = document["figures"]["heat_map"]
     assert (heat_map["x"], heat_map["y"]) == ("year", "path")
-    connection = duckdb.connect(str(hostile_run / "run.duckdb"), read_only=True)
+    connection = open_untrusted(hostile_run / "run.duckdb")
     rows = connection.execute(
         "SELECT year, path, score FROM conditions JOIN screen USING (condition_id) WHERE score IS NOT NULL"
     ).fetchall()
