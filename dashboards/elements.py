@@ -15,7 +15,7 @@ from dashboards.view import View
 from diffbehav import untrusted
 from diffbehav.figures import PLOTLY_CONFIG, dark
 from diffbehav.report import words
-from diffbehav.report.commands import replay_finding
+from diffbehav.report.commands import can_replay, replay_finding
 from diffbehav.report.factors import TASK
 from diffbehav.report.findings import Finding
 from diffbehav.report.html import percent
@@ -200,7 +200,9 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
                         className="note",
                     ),
                     html.P([evidence, " ", link("explore", explore_href(run, finding.rule), className="go")]),
-                    command(replay_finding(run.folder, finding.id)) if finding.pair_inside else "",
+                    command(replay_finding(run.folder, finding.id))
+                    if finding.pair_inside and can_replay(run.facts)
+                    else "",
                 ]
             ),
             _bars(finding),

@@ -14,23 +14,17 @@ from diffbehav.collect.prompts import plan
 from diffbehav.collect.run import described_factors
 from diffbehav.collect.stored import with_trusted_answers
 from diffbehav.compare import compare
-from diffbehav.records import Completion, Condition, Prompt, Sampling
-from diffbehav.search.live import Answered, Live
-from diffbehav.search.outcome import outcome_json
-from diffbehav.search.run import read_screen
-from diffbehav.search.search import Promise, search
-from diffbehav.search.sentinels import read_sentinels
-from diffbehav.search.space import space_of
+from diffbehav.records import Completion, Prompt, Sampling
 from diffbehav.serve import Engines
-from diffbehav.store import VOCABULARY, RunFolder, write_json, write_parquet, write_settings
+from diffbehav.store import VOCABULARY, RunFolder, write_parquet, write_settings
 from diffbehav.suite import load_suite
 from tests.collect.toy_run import SUITE, levels_by_condition
 from tests.planted import Levels, ToyEngine, ToyRenderer
+from tests.toy_search import search_toys
 
 SETTINGS = {"suite": "planted@1.0.0", "suite_digest": "s", "trusted": "t" * 64, "delta": 0.05, "level": 0.05}
 TRUSTED = {"ending": 5.0}
 """Readier to end its turn than the plain engine, so that answers are short."""
-PROMISE = Promise(delta=0.05, level=0.05)
 
 
 @dataclass
@@ -100,26 +94,8 @@ class ToySeries:
         compare(run)
 
     def search(self, run: Path, sentinels: Sequence[Path]) -> None:
-        folder, suite = RunFolder(run), load_suite(SUITE)
-        space = space_of(suite)
-        levels: dict[str, Levels] = {}
+        def engines(levels: Mapping[str, Levels]) -> Engines:
+            return Engines(ToyEngine(levels, **self.candidates[run.name]), ToyEngine(levels, **TRUSTED))
 
-        def prompt_of(condition: Condition) -> Prompt:
-            levels[condition.id] = {**condition.levels, "task": condition.task}
-            return Prompt(condition.id, ToyRenderer().prompt_ids(condition.messages, condition.tools))
-
-        engines = Engines(ToyEngine(levels, **self.candidates[run.name]), ToyEngine(levels, **TRUSTED))
-        asked = read_sentinels(sentinels, space, run=run)
-        live = Live(suite, space, Answered(folder.asked, engines, prompt_of, suite.sampling, floor=0.0))
-        outcome = asyncio.run(
-            search(
-                read_screen(folder, space), space, live, calls=self.calls, promise=PROMISE, seed=0,
-                on_step=lambda *_: None,
-                sentinels=[(each.rule, each.measure) for each in asked if each.rule is not None],
-            )
-        )  # fmt: skip
-        write_json(
-            folder.search, outcome_json(outcome, space, promise=PROMISE, seed=0, calls=self.calls, sentinels=asked)
-        )
+        search_toys(run, engines, calls=self.calls, sentinels=sentinels)
         self.searches.append((run.name, tuple(other.name for other in sentinels)))
-        compare(run)

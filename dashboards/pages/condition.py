@@ -37,7 +37,7 @@ from dashboards.view import View
 from dashboards.worlds import world_changes
 from diffbehav import untrusted
 from diffbehav.errors import InputError
-from diffbehav.report.commands import replay_condition
+from diffbehav.report.commands import can_replay, replay_condition
 from diffbehav.report.findings import Finding
 from diffbehav.store import quoted
 
@@ -267,16 +267,21 @@ def _same_until(candidate: Sequence[str], trusted: Sequence[str]) -> int:
     return next((i for i in range(length) if candidate[i] != trusted[i]), length)
 
 
+def _ask_again(run: OpenRun, condition: str) -> list[Children]:
+    if not can_replay(run.facts):
+        return [html.P("The trusted answers of this run were replayed: there is no model to ask.", className="note")]
+    said = (
+        "Asks both models with the seeds below and says of every answer whether it comes back; of a minimal pair "
+        "both halves."
+    )
+    return [command(replay_condition(run.folder, condition)), html.P(said, className="note")]
+
+
 def _raw(run: OpenRun, condition: str, answers: list[Answered], _here: Mapping[str, str], _task: str) -> list[Children]:
     messages, tools = run.query("SELECT messages, tools FROM conditions WHERE condition_id = $id", id=condition)[0]
     return [
         html.H2("Ask again"),
-        command(replay_condition(run.folder, condition)),
-        html.P(
-            "Asks both models with the seeds below and says of every answer whether it comes back; of a minimal pair "
-            "both halves.",
-            className="note",
-        ),
+        *_ask_again(run, condition),
         html.H2("What was sent"),
         html.H3("Messages"), model_text(_pretty(messages), mono=True),
         html.H3("Tools"), model_text(_pretty(tools), mono=True),

@@ -36,7 +36,7 @@ class Pruned(NamedTuple):
 
 
 def prune(run: Path, *, share: float) -> Pruned:
-    """Keep the top-k log-probabilities of the flagged conditions and of a fixed `share` of the others alone.
+    """Keep the top-k log-probabilities of conditions that are flagged or may be, and of a fixed `share` of the others.
 
     Of all conditions the log-probabilities of the answers stay, and per token the bounds that distances are made of, so
     that `compare` gives the same numbers again. A second call goes on behind an interrupted one.
@@ -46,7 +46,7 @@ def prune(run: Path, *, share: float) -> Pruned:
     if "collected" not in settings:
         raise InputError(f"{run} is not finished; repeat its run command, see {folder.settings}, and prune it then")
     with open_untrusted(folder.database) as connection:
-        found_rows = connection.execute("SELECT condition_id, coalesce(flagged, false) FROM outcomes").fetchnumpy()
+        found_rows = connection.execute("SELECT condition_id, coalesce(flagged, true) FROM outcomes").fetchnumpy()
     rows = pl.DataFrame(dict(zip(("condition_id", "flagged"), found_rows.values(), strict=True)))
     in_sample = pl.col("condition_id").str.head(_DIGITS).str.to_integer(base=16) < round(share * 16**_DIGITS)
     kept = rows.filter(pl.col("flagged") | in_sample)["condition_id"]

@@ -56,7 +56,7 @@ def verified(model: Path, signer: Signer) -> str | None:
         else:
             config.use_sigstore_verifier(identity=signer.identity or "", oidc_issuer=signer.issuer or "")
         config.verify(model, path)
-    except Exception as error:  # The library lets through what its own libraries raise.
+    except Exception as error:  # noqa: BLE001  the library lets through what its own libraries raise
         reason = str(error).strip() or type(error).__name__
         raise IntegrityError(f"{path} could not be verified against {model}: {reason}") from error
     return said

@@ -1,7 +1,14 @@
 """Command lines that the report and the pages offer to be pasted into a shell."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+
+def can_replay(facts: Mapping[str, Any]) -> bool:
+    """Whether a run's conditions can be asked again: a replayed trusted side has no engine."""
+    return "replayed" not in facts["sides"]["trusted"]
 
 
 def replay_finding(run: Path, finding_id: str) -> str:

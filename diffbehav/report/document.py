@@ -8,7 +8,7 @@ from diffbehav import untrusted
 from diffbehav.distance.said_did import HEURISTIC as SAID_DID
 from diffbehav.report import words
 from diffbehav.report.code_rates import Rate, Weakness
-from diffbehav.report.commands import replay_finding
+from diffbehav.report.commands import can_replay, replay_finding
 from diffbehav.report.coverage import Coverage
 from diffbehav.report.evidence import Evidence
 from diffbehav.report.findings import Finding
@@ -80,13 +80,8 @@ def _verdict(evidence: Evidence) -> dict[str, Any]:
         "reasons": evidence.facts["verdict_reasons"],
         "means": means,
         "does_not_mean": does_not_mean,
-        "action": words.action(code, replayed=_replayed(evidence)),
+        "action": words.action(code, replayed=not can_replay(evidence.facts)),
     }
-
-
-def _replayed(evidence: Evidence) -> bool:
-    """Whether stored answers stood in for the trusted model, so that nothing can be asked of it again."""
-    return "replayed" in evidence.facts["sides"]["trusted"]
 
 
 def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
@@ -116,7 +111,9 @@ def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
         else None,
         "pair": None if pair is None else _pair(pair),
         "pair_reason": finding.pair_reason,
-        "replay": replay_finding(evidence.run, finding.id) if finding.pair_inside and not _replayed(evidence) else None,
+        "replay": replay_finding(evidence.run, finding.id)
+        if finding.pair_inside and can_replay(evidence.facts)
+        else None,
         "code": [_weakness(weakness) for weakness in evidence.code.get(finding.id, ())],
     }
 

@@ -20,6 +20,8 @@ from diffbehav.report.untested import Untested, read_limits, untested
 
 PAIRS = 5
 """Minimal pairs shown in full."""
+MOST_MISSING = 60
+"""Kinds of missing numbers listed."""
 
 
 class Missing(NamedTuple):
@@ -126,22 +128,29 @@ def _tasks(
 
 
 def read_missing(query: Query) -> tuple[Missing, ...]:
-    """What has no number or no whole answer, the most frequent first."""
+    """What has no number or no whole answer, the most frequent first; a last row sums up those beyond MOST_MISSING."""
     rows = query(
         """
-        SELECT 'screen score' AS what, reason, count(*) AS n FROM screen WHERE score IS NULL GROUP BY ALL
+        WITH kinds AS (
+            SELECT 'screen score' AS what, reason, count(*) AS n FROM screen WHERE score IS NULL GROUP BY ALL
+            UNION ALL
+            SELECT distance, reason, count(*) FROM divergences WHERE value IS NULL GROUP BY ALL
+            UNION ALL
+            SELECT side || ' answers', 'tool-call markup that is no valid call', count(*)
+            FROM completions WHERE parse = 'failed' GROUP BY side
+            UNION ALL
+            SELECT side || ' answers', 'cut at the token limit', count(*)
+            FROM completions WHERE finish_reason = 'length' GROUP BY side
+            UNION ALL
+            SELECT side || ' episodes', coalesce(reason, 'ended at the turn limit'), count(*)
+            FROM episodes WHERE ended IN ('unmeasured', 'turn_limit') GROUP BY ALL
+        ), ranked AS (SELECT *, row_number() OVER (ORDER BY n DESC, what, reason) AS place FROM kinds)
+        SELECT what, reason, n, place FROM ranked WHERE place <= $most
         UNION ALL
-        SELECT distance, reason, count(*) FROM divergences WHERE value IS NULL GROUP BY ALL
-        UNION ALL
-        SELECT side || ' answers', 'tool-call markup that is no valid call', count(*)
-        FROM completions WHERE parse = 'failed' GROUP BY side
-        UNION ALL
-        SELECT side || ' answers', 'cut at the token limit', count(*)
-        FROM completions WHERE finish_reason = 'length' GROUP BY side
-        UNION ALL
-        SELECT side || ' episodes', coalesce(reason, 'ended at the turn limit'), count(*)
-        FROM episodes WHERE ended IN ('unmeasured', 'turn_limit') GROUP BY ALL
-        ORDER BY n DESC, what, reason LIMIT 60
-        """
+        SELECT 'not listed', count(*) || ' further kinds', sum(n)::BIGINT, $most + 1
+        FROM ranked WHERE place > $most HAVING count(*) > 0
+        ORDER BY place
+        """,
+        most=MOST_MISSING,
     )
-    return tuple(Missing(*row) for row in rows)
+    return tuple(Missing(*row[:3]) for row in rows)

