@@ -78,6 +78,7 @@ def estimate_json(found: Estimate) -> dict[str, Any]:
         "cells": Grid(suite).size,
         "conditions": len(found.cells),
         "max_turns": suite.max_turns,
+        "engine_settings": list(suite.engine_settings),
         "calls": _calls(found),
         "coverage": {
             "sensitivity": SENSITIVITY,

@@ -17,6 +17,11 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield ""
     yield f"cells of the grid    {plan['cells']:,}"
     yield f"conditions           {plan['conditions']:,}"
+    if settings := plan["engine_settings"]:
+        yield (
+            f"engine settings      {len(settings):,} ({', '.join(settings)}): so many engines of each model are open "
+            "at the same time; an adapter shares those of its base"
+        )
     yield from _calls(plan)
     yield ""
     yield from _coverage(plan["coverage"])

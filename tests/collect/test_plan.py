@@ -11,7 +11,7 @@ from diffbehav.collect.plan import PlanRequest, plan_run
 from diffbehav.collect.plan_text import plan_lines
 from diffbehav.collect.trial import Round, seconds_per_condition, trial_json
 from diffbehav.errors import InputError
-from diffbehav.suite import load_suite
+from diffbehav.suite import load_suite, shipped
 from tests.collect.toy_run import SUITE
 from tests.suite.test_covering import covering_design
 from tests.suite.writing import ASK, FACTORS, FULL, random_design, text_of
@@ -55,6 +55,13 @@ def test_without_models_the_text_says_that_tokens_and_time_need_them(tmp_path: P
     text = said(planned(tmp_path, ASK, FACTORS, FULL))
     assert "Tokens, disk and time depend on the models" in text
     assert "conditions           72" in text
+
+
+def test_a_suite_over_engine_settings_says_which_engines_are_open_at_once() -> None:
+    request = PlanRequest(shipped("serving_configuration"), None, None, None, calibrate=64, limit=90, search_calls=0)
+    plan = plan_run(request, on_stage=lambda _: None)
+    assert plan["engine_settings"] == ["float32", "bfloat16", "float16"]
+    assert "engine settings      3 (float32, bfloat16, float16): so many engines of each model are open" in said(plan)
 
 
 def test_a_factor_with_one_level_is_named_with_the_remedy(tmp_path: Path) -> None:
