@@ -20,6 +20,7 @@ A configuration; paths start from its folder, and what changes the meaning of a 
   suite: agent_context                # a file, or a suite that ships
   candidate: models/tuned             # or http://host:8000/v1#tuned, with candidate_files: models/base
   trusted: models/base                # likewise; or a baseline: then search, canary and ledger are none
+                                      # or in place of both: `models: models.yaml`, as for `run --config`
   limit: 2400                         # or all
   policy: agent_context               # or none
   ledger: runs/ledger                 # every night asks what none before it asked; or none

@@ -51,18 +51,14 @@ def sides_named(options: dict[str, Any]) -> dict[str, Any]:
     twice = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     if twice:
         raise click.UsageError(f"--config names the models; leave out {', '.join(twice)}, or --config")
-    from diffbehav.serve import Placement
+    from diffbehav.collect.models import placement_of
     from diffbehav.suite import load_models
 
     models = load_models(config)
     named = models.options()
     if isinstance(named["trusted"], Path):
         named["trusted"] = _trusted_in(models, named["trusted"])
-    file = models.file
-    placement = Placement(
-        file.placement, file.candidate.engine.arguments, file.trusted.engine.arguments, file.address, file.workers
-    )
-    return {"candidate_adapter": named.pop("candidate_adapter"), **_places(named), "placement": placement}
+    return {"candidate_adapter": named.pop("candidate_adapter"), **_places(named), "placement": placement_of(models)}
 
 
 def _trusted_in(models: "NamedModels", place: Path) -> Path:

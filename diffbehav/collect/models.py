@@ -35,6 +35,7 @@ from diffbehav.serve import (
 )
 from diffbehav.serve.placement import Side
 from diffbehav.serve.sides import OneSide, Settings, Setup, as_recorded, shares_process, side_arguments
+from diffbehav.suite import NamedModels
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,14 @@ class Models:
     def server(self, side: str) -> Served | None:
         """What serves a side elsewhere."""
         return next((each for each in self.served if each.endpoint.side == side), None)
+
+
+def placement_of(models: NamedModels) -> Placement:
+    """Where the engines of a models file live."""
+    file = models.file
+    return Placement(
+        file.placement, file.candidate.engine.arguments, file.trusted.engine.arguments, file.address, file.workers
+    )
 
 
 class Named(Protocol):

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from diffbehav.collect.models import Models, read_models
+from diffbehav.collect.models import Models, placement_of, read_models
 from diffbehav.collect.plan import PlanRequest, plan_run
 from diffbehav.collect.run import Request, check_replayable, described_factors, judged_by
 from diffbehav.errors import IntegrityError
@@ -17,7 +17,7 @@ from diffbehav.search.planting import random_cells
 from diffbehav.search.run import SearchRequest
 from diffbehav.search.sentinels import UntestableError, rule_of
 from diffbehav.search.space import space_of
-from diffbehav.serve import Endpoint, endpoint_of
+from diffbehav.serve import TOGETHER, Endpoint, endpoint_of
 from diffbehav.stats.rule import matches
 from diffbehav.store import shipped_baseline
 from diffbehav.suite import Nightly, Suite, load_suite
@@ -87,18 +87,20 @@ def _baseline(models: Models) -> dict[str, Any] | None:
 def _request(config: Nightly, folder: NightFolder, began: datetime) -> Request:
     file = config.file
     ledger = None if file.ledger == "none" else config.place(file.ledger)
-    candidate, candidate_server = _side(config, "candidate")
-    trusted, trusted_server = _side(config, "trusted")
+    sides = config.sides
+    candidate, candidate_server = _side(sides, "candidate")
+    trusted, trusted_server = _side(sides, "trusted")
+    trusted = trusted if trusted_server or trusted.is_dir() else _baseline_folder(config, trusted)
     request = Request(
         suite=config.suite, candidate=candidate, candidate_endpoint=candidate_server, trusted=trusted,
         trusted_endpoint=trusted_server,
-        candidate_adapter=None if file.candidate_adapter is None else config.place(file.candidate_adapter),
-        out=folder.path, limit=config.limit, tool_format=file.tool_format, top_k=TOP_K,
+        candidate_adapter=sides["candidate_adapter"],
+        placement=TOGETHER if config.models is None else placement_of(config.models), out=folder.path,
+        limit=config.limit, tool_format=file.tool_format, top_k=TOP_K,
         allow_template=file.allow_template, command="", policy=config.policy, ledger=ledger, asked_at=began,
     )  # fmt: skip
     words: dict[str, object] = {
-        **_named("candidate", candidate, candidate_server), "candidate-adapter": request.candidate_adapter,
-        **_named("trusted", trusted, trusted_server),
+        **(_named(request) if config.models is None else {"config": config.place(str(file.models))}),
         "out": request.out, "limit": request.limit, "policy": request.policy, "ledger": request.ledger,
         "tool-format": request.tool_format,
     }  # fmt: skip
@@ -108,23 +110,26 @@ def _request(config: Nightly, folder: NightFolder, began: datetime) -> Request:
     return replace(request, command=command)
 
 
-def _side(config: Nightly, side: Literal["candidate", "trusted"]) -> tuple[Path, Endpoint | None]:
+def _side(sides: Mapping[str, Any], side: Literal["candidate", "trusted"]) -> tuple[Path, Endpoint | None]:
     """The folder of a side, and what serves it elsewhere."""
-    named, files = getattr(config.file, side), getattr(config.file, f"{side}_files")
-    if files is not None:
-        return config.place(files), endpoint_of(named, side)
-    return (config.place(named) if side == "candidate" else _trusted(config)), None
+    named, files = sides[side], sides[f"{side}_files"]
+    return (named, None) if files is None else (files, endpoint_of(named, side))
 
 
-def _named(side: str, folder: Path, server: Endpoint | None) -> dict[str, object]:
-    """A side in the words of the command line."""
-    return {side: folder} if server is None else {side: server.address, f"{side}-files": folder}
+def _named(request: Request) -> dict[str, object]:
+    """The models in the words of the command line."""
+    found: dict[str, object] = {"candidate-adapter": request.candidate_adapter}
+    servers = {"candidate": request.candidate_endpoint, "trusted": request.trusted_endpoint}
+    for side, folder in (("candidate", request.candidate), ("trusted", request.trusted)):
+        server = servers[side]
+        found |= {side: folder} if server is None else {side: server.address, f"{side}-files": folder}
+    return found
 
 
-def _trusted(config: Nightly) -> Path:
-    """The folder named, or the baseline of that name beside the configuration, here, or among the shipped ones."""
-    name = config.file.trusted
-    places = [config.place(name)]
+def _baseline_folder(config: Nightly, place: Path) -> Path:
+    """The baseline of that name beside the configuration, here, or among the shipped ones."""
+    name = config.named("trusted")
+    places = [place]
     if Path(name).name == name:
         places += [config.folder / "baselines" / name, Path("baselines") / name]
         places += [found] if (found := shipped_baseline(name)) is not None else []
@@ -132,7 +137,10 @@ def _trusted(config: Nightly) -> Path:
     if found is None:
         looked = ", ".join(map(str, places))
         reason = f"{name!r} is no model folder and no baseline; looked for {looked}"
-        raise config.refusal("trusted", reason=reason, fix="name one, or pin one: `diffbehav baseline pin`")
+        fix = "name one, or pin one: `diffbehav baseline pin`"
+        if config.models is not None:
+            raise config.models.refusal("trusted", "model", reason=reason, fix=fix)
+        raise config.refusal("trusted", reason=reason, fix=fix)
     return found
 
 
@@ -188,11 +196,14 @@ def _canary(config: Nightly, folder: NightFolder, began: datetime) -> CanaryRequ
 
 def _check_identity(config: Nightly, tonight: Tonight, earlier: Sequence[Night]) -> None:
     """IntegrityError where a model or the suite is not what was pinned, or what the nights before had."""
-    for side, found in (("candidate", tonight.candidate_digest), ("trusted", tonight.trusted_digest)):
+    digests: dict[Literal["candidate", "trusted"], str] = {
+        "candidate": tonight.candidate_digest, "trusted": tonight.trusted_digest
+    }  # fmt: skip
+    for side, found in digests.items():
         pinned = getattr(config.file, f"{side}_digest")
         if pinned is not None and found != pinned:
             raise IntegrityError(
-                f"{config.source.name}: {side}_digest is {pinned}, but {getattr(config.file, side)} is {found}: its "
+                f"{config.source.name}: {side}_digest is {pinned}, but {config.named(side)} is {found}: its "
                 "files are not those that were pinned; put them back, or pin the new digest"
             )
     if not earlier:

@@ -12,6 +12,7 @@ from diffbehav.errors import InputError
 from diffbehav.records import digest
 from diffbehav.suite.fields import OneOrMore, Real, Strict, Whole, Written
 from diffbehav.suite.gate import GateTerms, load_gate
+from diffbehav.suite.models_file import NamedModels, load_models
 from diffbehav.suite.policy import Truth
 from diffbehav.suite.problems import Problem, Source, refusal
 from diffbehav.suite.shipped import shipped, shipped_policy
@@ -24,6 +25,8 @@ NONE = "none"
 
 
 ADDRESSES = ("http://", "https://")
+SIDES = ("candidate", "candidate_files", "candidate_adapter", "trusted", "trusted_files")
+"""Keys that name models."""
 
 
 def _kind(value: Any) -> str:
@@ -105,10 +108,14 @@ class NightlyFile(Strict):
         alias="schema", description="Version of this format.", examples=[SCHEMA]
     )
     suite: Written = Field(description="A suite file, or the name of a shipped suite.", examples=["agent_context"])
-    candidate: Written = Field(
-        description="Model folder to examine, an adapter's base; or http://host:8000/v1#model.",
+    models: Written | None = Field(
+        default=None, description="Models file: names both sides and how each is served, in place of the next five.",
+        examples=["models.yaml"],
+    )  # fmt: skip
+    candidate: Written | None = Field(
+        default=None, description="Model folder to examine, an adapter's base; or http://host:8000/v1#model.",
         examples=["models/tuned"],
-    )
+    )  # fmt: skip
     candidate_files: Written | None = Field(
         default=None, description="Of an address: folder with tokenizer, template and configuration.",
         examples=["models/base"],
@@ -116,10 +123,10 @@ class NightlyFile(Strict):
     candidate_adapter: Written | None = Field(
         default=None, description="LoRA adapter folder of the candidate.", examples=["models/lora"]
     )
-    trusted: Written = Field(
-        description="Trusted model: as the candidate; or a baseline, whose answers are replayed.",
+    trusted: Written | None = Field(
+        default=None, description="Trusted model: as the candidate; or a baseline, whose answers are replayed.",
         examples=["models/base"],
-    )
+    )  # fmt: skip
     trusted_files: Written | None = Field(
         default=None, description="As candidate_files.", examples=["models/base"]
     )
@@ -183,6 +190,8 @@ class Nightly:
     folder: Path
     """What relative paths start from."""
     gate: GateTerms
+    models: NamedModels | None
+    """What names both sides; None where the file does so itself."""
 
     def place(self, text: str) -> Path:
         """A path of the file."""
@@ -191,6 +200,21 @@ class Nightly:
     def is_served(self, side: str) -> bool:
         """Whether a side is named by an address."""
         return str(getattr(self.file, side)).lower().startswith(ADDRESSES)
+
+    def named(self, side: Literal["candidate", "trusted"]) -> str:
+        """What is written for a side."""
+        return str(getattr(self.file, side)) if self.models is None else self.models.file.sides[side].model
+
+    @property
+    def sides(self) -> dict[str, Any]:
+        """The models as the command line names them: folders, addresses as text, None for what is not named."""
+        if self.models is not None:
+            return self.models.options()
+        written = {key: getattr(self.file, key) for key in SIDES}
+        return {
+            key: text if text is None or key in ("candidate", "trusted") and self.is_served(key) else self.place(text)
+            for key, text in written.items()
+        }
 
     @property
     def suite(self) -> Path:
@@ -226,7 +250,8 @@ class Nightly:
         """sha256 of what decides the result: everything but where it is written and who is told."""
         written = {} if self.source.root is None else self.source.root.value()
         content = {key: value for key, value in written.items() if key not in ("out", "link", "notify")}
-        return digest([content, self.gate.model_dump(mode="json", by_alias=True)])
+        models = [] if self.models is None else [self.models.file.model_dump(mode="json", by_alias=True)]
+        return digest([content, self.gate.model_dump(mode="json", by_alias=True), *models])
 
     def refusal(self, *path: Key, reason: str, fix: str) -> InputError:
         """An error at this key of the file."""
@@ -237,7 +262,8 @@ def load_nightly(path: Path) -> Nightly:
     """The configuration in the YAML file `path`; InputError shows everything that is wrong with it."""
     file, source = load_file(path, NightlyFile, noun="nightly")
     gate = file.gate if isinstance(file.gate, GateTerms) else load_gate(path.parent / file.gate)
-    night = Nightly(file, source, path.parent, gate)
+    models = None if file.models is None else load_models(path.parent / file.models)
+    night = Nightly(file, source, path.parent, gate, models)
     if problems := list(_problems(night)):
         raise refusal(source, problems)
     return night
@@ -259,6 +285,7 @@ def _problems(night: Nightly) -> Iterator[Problem]:
             continue
         if place is not None and not place.is_file():
             yield _absent(key, f"there is no file {place}")
+    yield from _named(night)
     for key in ("candidate", "candidate_files", "candidate_adapter", "trusted_files"):
         written = getattr(file, key)
         served = key == "candidate" and night.is_served(key)
@@ -271,6 +298,18 @@ def _problems(night: Nightly) -> Iterator[Problem]:
     if file.search == NONE and night.gate.search == "required":
         yield Problem("nightly.value", ("search",), "the gate requires a search, and there is none, so no night could "
                       "pass", "say how to search, or write `search: optional` in the gate")  # fmt: skip
+
+
+def _named(night: Nightly) -> Iterator[Problem]:
+    """Both sides are named here or in the models file."""
+    for key in SIDES:
+        written = getattr(night.file, key)
+        if night.models is not None and written is not None:
+            yield Problem("nightly.value", (key,), f"the models file {night.file.models} names the models",
+                          f"remove `{key}`, or `models`")  # fmt: skip
+        if night.models is None and written is None and key in ("candidate", "trusted"):
+            yield Problem("nightly.value", (), f"missing key `{key}`", "name a model folder, an address, or for the "
+                          "trusted side a baseline; or name a models file with `models`")  # fmt: skip
 
 
 def _served(night: Nightly) -> Iterator[Problem]:

@@ -29,6 +29,7 @@ def config(tmp_path: Path) -> Path:
         ("canary:", "cannary:", 9, "unknown key, did you mean `canary`?"),
         ("fdr: 0.05", "fdr: 5", 8, "must be less than or equal to 0.5"),
         ("policy: none\n", "", 1, "missing key `policy`"),
+        ("candidate: candidate\n", "", 1, "missing key `candidate`"),
         ("limit: all", "limit: many", 5, "wants a whole number, got 'many'"),
         ("candidate: candidate", "candidate: candidat", 3, "there is no folder"),
         ("suite: suite.yaml", "suite: agent_contxt", 2, "no shipped suite is called 'agent_contxt'"),
@@ -53,6 +54,56 @@ def test_a_mistake_in_the_configuration_names_file_line_and_remedy(
         night(config, NOW)
     assert f"nightly.yaml:{line}:" in str(error.value) and said in str(error.value) and "fix:" in str(error.value)
     assert not list((config.parent / "nights").glob("2026-*"))
+
+
+MODELS = """\
+schema: diffbehav.models/1
+candidate: {model: candidate, engine: {max_num_seqs: 7}}
+trusted: {model: trusted}
+"""
+
+
+def with_models_file(config: Path, models: str) -> Path:
+    """The configuration, with both sides named in a file beside it."""
+    (config.parent / "models.yaml").write_text(models, encoding="utf-8")
+    config.write_text(
+        CONFIG.replace("candidate: candidate\ntrusted: trusted\n", "models: models.yaml\n"), encoding="utf-8"
+    )
+    return config
+
+
+def test_a_models_file_names_both_sides_and_how_they_are_served(config: Path) -> None:
+    own = load_nightly(config)
+    loaded = load_nightly(with_models_file(config, MODELS))
+    assert loaded.sides == own.sides and loaded.digest != own.digest
+    night(config, NOW)
+    settings = json.loads((config.parent / "nights" / "2026-11-20" / "run.json").read_text(encoding="utf-8"))
+    assert settings["placement"]["candidate"] == {"max_num_seqs": 7}
+    assert f"--config {config.parent / 'models.yaml'}" in settings["command"]
+    assert "--candidate" not in settings["command"]
+
+
+def test_a_changed_models_file_is_another_configuration(config: Path) -> None:
+    before = load_nightly(with_models_file(config, MODELS)).digest
+    assert load_nightly(with_models_file(config, MODELS.replace("7", "8"))).digest != before
+
+
+@pytest.mark.parametrize(
+    ("models", "nightly", "place", "said"),
+    [
+        (MODELS, "candidate: candidate\n", "nightly.yaml:15:", "the models file models.yaml names the models"),
+        (MODELS.replace("model: trusted", "model: nowhere"), "", "models.yaml:3:", "'nowhere' is no model folder"),
+        (MODELS.replace("model: candidate", "model: no"), "", "models.yaml:2:", "there is no folder"),
+    ],
+)
+def test_models_that_are_named_twice_or_not_there_are_refused(
+    config: Path, models: str, nightly: str, place: str, said: str
+) -> None:
+    with_models_file(config, models)
+    config.write_text(config.read_text(encoding="utf-8") + nightly, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        night(config, NOW)
+    assert place in str(error.value) and said in str(error.value) and "fix:" in str(error.value)
 
 
 def test_a_gate_that_requires_a_search_where_there_is_none_is_refused(config: Path) -> None:
