@@ -1,18 +1,13 @@
 """What tests of several rooms share: runs of the shipped models, which take minutes."""
 
+import fcntl
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file stay in one process, and so do all files that share the runs of the demonstration."""
-    shared = {item.path for item in items if "demo" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("demo" if item.path in shared else item.nodeid.partition("::")[0]))
 
 
 def diffbehav(*words: object) -> str:
@@ -26,8 +21,15 @@ def diffbehav(*words: object) -> str:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs of `diffbehav demo`, on real engines; a test that changes one of them copies it first."""
-    out = tmp_path_factory.mktemp("demo")
-    diffbehav("demo", "--out", out)
+    own = tmp_path_factory.getbasetemp()
+    # Where tests run in several processes each has a folder of its own, and one beside it is for all.
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    out, done = shared / "demo", shared / "demo.done"
+    with (shared / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            diffbehav("demo", "--out", out)
+            done.touch()
     return out
 
 
