@@ -7,7 +7,18 @@ from typing import NamedTuple
 import polars as pl
 
 from diffbehav.errors import InputError, IntegrityError
-from diffbehav.store import RowGroups, RunFolder, part_path, read_parquet
+from diffbehav.store import (
+    BOUNDS,
+    COMPLETIONS,
+    EPISODES,
+    SCORES,
+    RowGroups,
+    RunFolder,
+    Schema,
+    part_path,
+    read_parquet,
+    read_part,
+)
 
 BLOCKS_PER_BATCH = 16
 SCORED = ("candidate", "trusted")
@@ -66,29 +77,29 @@ def blocks_of(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Batch]:
     for start in range(0, len(numbers), BLOCKS_PER_BATCH):
         chosen = numbers[start : start + BLOCKS_PER_BATCH]
         completions = pl.concat(
-            _read(folder, folder.completions(side), chosen).with_columns(side=pl.lit(side))
+            _read(folder, folder.completions(side), chosen, COMPLETIONS).with_columns(side=pl.lit(side))
             for side in ("candidate", "trusted", "replicate")
         )
         candidate, trusted = (_aligned(folder, side, chosen, completions) for side in SCORED)
-        episodes = _read(folder, folder.episodes, chosen) if folder.episodes.is_dir() else None
+        episodes = _read(folder, folder.episodes, chosen, EPISODES) if folder.episodes.is_dir() else None
         yield Batch(chosen, completions, candidate, trusted, episodes)
 
 
 def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: pl.DataFrame) -> pl.DataFrame:
     answers = completions.filter(pl.col("side") == side).select(*KEY, "token_ids")
     for scored_by in SCORED:
-        scores = _read(folder, folder.scores(scored_by, side), numbers)
+        scores = _read(folder, folder.scores(scored_by, side), numbers, SCORES)
         renamed = {
             name: f"{name}_{scored_by}" for name in scores.columns if name not in KEY
         }
         answers = answers.join(scores.rename(renamed), on=KEY, how="left", validate="1:1")
     pruned = [number for number in numbers if part_path(folder.bounds(side), number).exists()]
     if pruned:
-        answers = answers.join(_read(folder, folder.bounds(side), pruned), on=KEY, how="left", validate="1:1")
+        answers = answers.join(_read(folder, folder.bounds(side), pruned, BOUNDS), on=KEY, how="left", validate="1:1")
     return answers.sort(KEY)
 
 
-def _read(folder: RunFolder, parts: Path, numbers: Sequence[int]) -> pl.DataFrame:
+def _read(folder: RunFolder, parts: Path, numbers: Sequence[int], schema: Schema) -> pl.DataFrame:
     paths = [part_path(parts, number) for number in numbers]
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -96,4 +107,4 @@ def _read(folder: RunFolder, parts: Path, numbers: Sequence[int]) -> pl.DataFram
             f"{missing[0]} is missing beside other parts of its block; repeat the run command, which collects the "
             f"block again: see {folder.settings}"
         )
-    return pl.concat(read_parquet(path) for path in paths)
+    return pl.concat(read_part(path, schema) for path in paths)

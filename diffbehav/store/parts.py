@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from diffbehav.errors import InfrastructureError, IntegrityError
 
+Schema: TypeAlias = pa.Schema
 COMPLETIONS = pa.schema(
     [
         ("condition_id", pa.string()),
@@ -145,6 +146,25 @@ def read_parquet(path: Path, *, columns: Sequence[str] | None = None) -> pl.Data
         return pl.read_parquet(path, columns=None if columns is None else list(columns), glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise damaged(error, path) from error
+
+
+def read_part(path: Path, schema: Schema) -> pl.DataFrame:
+    """The frame stored at `path`; IntegrityError when it is damaged or its columns are not those of `schema`."""
+    frame = read_parquet(path)
+    for name, kind in _kinds(schema).items():
+        if frame.schema.get(name) != kind:
+            found = frame.schema.get(name, "none")
+            raise IntegrityError(
+                f"{path}: column {name} is {found}, {kind} was expected; another version of diffbehav wrote this run, "
+                "or somebody changed it: repeat its run command into another folder"
+            )
+    return frame.select(schema.names)
+
+
+def _kinds(schema: pa.Schema) -> pl.Schema:
+    empty = pl.from_arrow(schema.empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    return empty.schema
 
 
 def damaged(error: Exception, path: Path) -> IntegrityError:

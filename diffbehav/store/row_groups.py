@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from diffbehav.errors import IntegrityError
 from diffbehav.store.parts import damaged
 
 
@@ -22,6 +23,12 @@ class RowGroups:
             self._file = pq.ParquetFile(path, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise damaged(error, path) from error
+        absent = [name for name in columns if name not in self._file.schema_arrow.names]
+        if absent:
+            raise IntegrityError(
+                f"{path} has no column {', '.join(absent)}; another version of diffbehav wrote this run, or somebody "
+                "changed it: repeat its run command into another folder"
+            )
         metadata = self._file.metadata
         self.starts: np.ndarray = np.cumsum([0, *(metadata.row_group(i).num_rows for i in range(len(self)))])
         """int64 [G + 1]: the first row of every group, then the number of rows."""

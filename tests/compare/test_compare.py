@@ -185,6 +185,24 @@ def test_a_missing_or_damaged_part_is_named(tmp_path: Path) -> None:
     assert not (run / "run.duckdb").exists()
 
 
+def test_a_part_or_grid_with_other_columns_than_its_own_is_named_with_the_column(tmp_path: Path) -> None:
+    run = collected(tmp_path / "run", candidate={})
+    part = part_path(RunFolder(run).completions("candidate"), 1)
+    whole = pl.read_parquet(part)
+    for changed, said in (
+        (whole.drop("calls"), "column calls is none, String was expected"),
+        (whole.with_columns(pl.col("turn").cast(pl.String)), "column turn is String, Int32 was expected"),
+    ):
+        changed.write_parquet(part)
+        with pytest.raises(IntegrityError, match=f"part-000001.parquet: {said}.*another folder"):
+            compare(run)
+    whole.with_columns(more=1).write_parquet(part)
+    compare(run)
+    pl.read_parquet(RunFolder(run).conditions).drop("world").write_parquet(RunFolder(run).conditions)
+    with pytest.raises(IntegrityError, match="conditions.parquet has no column world"):
+        compare(run)
+
+
 def test_a_run_without_answers_says_so(tmp_path: Path) -> None:
     run = collected(tmp_path / "run", candidate={})
     for part in run.rglob("part-*.parquet"):
