@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from diffbehav.report.factors import Factor
 from diffbehav.report.query import Query
+from diffbehav.report.rule_levels import inside, where
 from diffbehav.stats.intervals import clopper_pearson
-from diffbehav.store.database import quoted
 
 WEAKNESSES = 8
 """Weaknesses listed per rule: those whose rate differs most."""
@@ -42,12 +42,11 @@ def read_code_rates(
 
     Empty as well for a rule over something that is no factor of the run. The empty rule holds everywhere.
     """
-    levels = {factor.name: [level.name for level in factor.levels] for factor in factors}
-    if not rule.keys() <= levels.keys():
+    known = inside(rule, factors)
+    if known is None:
         return ()
-    within = {name: _levels(value, levels[name]) for name, value in rule.items()}
-    holds = " AND ".join(f"list_contains($rule_{i}, {quoted(name)})" for i, name in enumerate(within)) or "true"
-    values = {f"rule_{i}": value for i, value in enumerate(within.values())}
+    values: dict[str, Any] = {}
+    holds = where(known, values) or "true"
     analysed = f"""
         WITH answers AS (
             SELECT side, condition_id, sample, {holds} AS inside
@@ -80,14 +79,6 @@ def read_code_rates(
         for cwe in tests
     ]
     return tuple(sorted(weaknesses, key=_difference, reverse=True)[:most])
-
-
-def _levels(value: Sequence[str] | Mapping[str, Any], levels: list[str]) -> list[str]:
-    if not isinstance(value, Mapping):
-        return list(value)
-    if "from" in value:
-        return levels[levels.index(value["from"]) : levels.index(value["to"]) + 1]
-    return [level for level in levels if level not in value["absent"]]
 
 
 def _rate(hits: int, n: int) -> Rate:
