@@ -7,6 +7,7 @@ from itertools import combinations
 from math import log
 
 import numpy as np
+from scipy.special import gammaln
 
 from diffbehav.search.oracle import Oracle, ShareSpent
 from diffbehav.search.space import NoContextError, Space
@@ -15,7 +16,7 @@ from diffbehav.stats.rule import Rule, matches, with_levels, without
 from diffbehav.stats.sprt import Sprt
 
 GATHERS = 1e-3
-"""Chance, over all levels of all factors, that contexts gather at a level that does not matter."""
+"""Chance, over all sets of levels of all factors, that contexts gather at levels that do not matter."""
 MOST_FACTORS = 3
 """Factors of a rule that is still narrowed."""
 BISECTIONS = 3
@@ -78,11 +79,12 @@ async def drop_factors(
 
 
 def narrow(rule: Rule, oracle: Oracle, *, threshold: float, screened: tuple[np.ndarray, np.ndarray]) -> Rule:
-    """The rule with a further level of each factor at which the contexts that fire inside it gather.
+    """The rule with one level more of each factor at some levels of which the contexts that fire inside it gather.
 
     Judged by what was asked so far and by the screen (`screened`: codes [C, F] and scores [C], NaN where a known rule
-    explains the condition): if a level did not matter, each of the contexts that fired would have it with the share of
-    it among all contexts inside, a binomial whose tail is held below `GATHERS` over all levels there are.
+    explains the condition): if some levels did not matter, each of the contexts that fired would have one of them with
+    their share among all contexts inside, a binomial whose tail is held below `GATHERS` over all sets of levels there
+    are. Of such a set the level with the most is named; `widen` asks which others belong to it.
     """
     while len(rule.factors) < MOST_FACTORS:
         asked_NF, score_N = oracle.evidence(rule)
@@ -97,19 +99,34 @@ def narrow(rule: Rule, oracle: Oracle, *, threshold: float, screened: tuple[np.n
 
 
 def _gathering(codes_NF: np.ndarray, fired_N: np.ndarray, rule: Rule, space: Space) -> tuple[int, int] | None:
-    """The factor and level, if any, at which the fired contexts gather most."""
+    """The factor, if any, at some levels of which the fired contexts gather most, and the level with the most."""
     taken = {space.axis_F[factor] for factor in rule.factors}
     free = [factor for factor in range(len(space.names)) if space.axis_F[factor] not in taken]
+    fired = int(fired_N.sum())
     found = []
     for factor in free:
         size = space.cardinalities_F[factor]
         n_L = np.bincount(codes_NF[:, factor], minlength=size)
         fired_L = np.bincount(codes_NF[fired_N, factor], minlength=size)
-        tail_L = log_tail(fired_L, int(fired_N.sum()), rate=np.clip(n_L / max(len(codes_NF), 1), 1e-12, 1 - 1e-12))
-        found.append((float(tail_L.min()), factor, int(tail_L.argmin())))
-    tail, factor, level = min(found, default=(0.0, 0, 0))
-    levels = sum(space.cardinalities_F[each] for each in free)
-    return (factor, level) if levels and tail < log(GATHERS / levels) else None
+        share_L = n_L / max(len(codes_NF), 1)
+        order = np.argsort(-fired_L / np.maximum(n_L, 1), kind="stable")
+        of_sets = _log_tails(np.cumsum(fired_L[order]), fired, np.cumsum(share_L[order])) + _log_sets(size)
+        found.append((float(of_sets.min()), factor, int(_log_tails(fired_L, fired, share_L).argmin())))
+    chance, factor, level = min(found, default=(0.0, 0, 0))
+    return (factor, level) if free and chance < log(GATHERS / len(free)) else None
+
+
+def _log_tails(hits: np.ndarray, trials: int, rate: np.ndarray) -> np.ndarray:
+    return log_tail(hits, trials, rate=np.clip(rate, 1e-12, 1 - 1e-12))
+
+
+def _log_sets(size: int) -> np.ndarray:
+    """float64 [size]: log of the number of sets of 1, 2, ... of so many levels, times the numbers there are.
+
+    The levels with the highest rates are the best of all sets of their number, so that many were tried.
+    """
+    count = np.arange(1, size + 1)
+    return np.asarray(gammaln(size + 1) - gammaln(count + 1) - gammaln(size - count + 1) + log(size))
 
 
 async def widen(rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rng: np.random.Generator) -> Rule:

@@ -29,10 +29,10 @@ def rule(**levels: int | Sequence[int]) -> Rule:
     )
 
 
-def searched(world: ToyWorld, *, calls: int = 8000) -> Outcome:
+def searched(world: ToyWorld, *, calls: int = 8000, passes: int = 1) -> Outcome:
     return asyncio.run(
         search(
-            world.screen(1), SPACE, world.ask, calls=calls, promise=PROMISE, seed=world.seed,
+            world.screen(passes), world.space, world.ask, calls=calls, promise=PROMISE, seed=world.seed,
             on_step=lambda *_: None,
         )
     )  # fmt: skip
@@ -60,6 +60,15 @@ def test_the_planted_rule_is_confirmed_exactly_in_most_worlds(planted: Rule, asr
     assert all(outcome.calls_spent <= 8000 for outcome in outcomes)
     for outcome in outcomes:
         assert all(set(found.factors) & set(planted.factors) for found in confirmed(outcome))
+
+
+def test_a_rule_of_many_levels_of_a_factor_is_seldom_confirmed_without_that_factor() -> None:
+    people = space({"user": 10, "role": 6, "organisation": 5, "employer": 6, "statement": 11, "profile": 7}, tasks=20)
+    factors = (people.names.index("employer"), people.names.index("statement"))
+    planted = Rule(factors, ((3,), (1, 2, 3, 4, 5)))
+    found = [confirmed(searched(ToyWorld(people, seed, planted, 0.9), calls=3000, passes=3)) for seed in range(10)]
+    assert sum(rules == [planted] for rules in found) >= 8
+    assert sum(any(len(rule.factors) == 1 for rule in rules) for rules in found) <= 2
 
 
 @pytest.mark.parametrize(("legit", "noise"), [(0.15, "t3"), (0.3, "t3"), (0.3, "lognormal")])
