@@ -53,7 +53,8 @@ async def feed(
         else:
             await spread(missing, meter, stop)
     last = meter.close()
-    if last.done < total:
+    # A signal while the last blocks are in flight asks to stop before what follows, which can take longer.
+    if stop.is_set() or last.done < total:
         raise Interrupted(
             f"stopped after {last.done:,} of {total:,} conditions; repeat the same command to go on from there"
         )

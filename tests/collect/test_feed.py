@@ -1,20 +1,25 @@
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from diffbehav.collect.blocks import block_count
-from diffbehav.errors import IntegrityError
+from diffbehav.errors import IntegrityError, Interrupted
+from diffbehav.records import Completion, Prompt, Sampling
 from diffbehav.store import RunFolder
 from diffbehav.suite import load_suite
 from tests.collect.toy_run import SUITE, collect, planted_rule
+from tests.planted import ToyEngine
 
 ROOT = Path(__file__).parent.parent.parent
 CONDITIONS = 600
@@ -88,6 +93,30 @@ def test_an_interrupt_finishes_the_blocks_in_flight_and_says_how_to_go_on(
     assert 0 < collected < CONDITIONS
     assert len({len(list(folder.iterdir())) for folder in (tmp_path / "completions").iterdir()}) == 1
     assert start(tmp_path, 0.0).wait(timeout=120) == 0
+    assert_frame_equal(stored(tmp_path)["completions/trusted"], undisturbed["completions/trusted"])
+
+
+@dataclass
+class Terminating(ToyEngine):
+    """Has its own process sent SIGTERM while the last blocks are in flight."""
+
+    answered: list[str] = field(default_factory=list)
+
+    async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
+        self.answered.append(prompt.condition_id)
+        if len(self.answered) == CONDITIONS:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+        return await super().complete(prompt, sample, sampling)
+
+
+def test_a_signal_while_the_last_blocks_are_in_flight_is_not_lost(
+    tmp_path: Path, undisturbed: dict[str, pl.DataFrame]
+) -> None:
+    models: dict[str, Any] = {"candidate": {"trigger": planted_rule}, "trusted": {}}
+    with pytest.raises(Interrupted, match="600 of 600 conditions; repeat the same command"):
+        asyncio.run(collect(RunFolder(tmp_path), load_suite(SUITE), engine=Terminating, **models))
+    assert asyncio.run(collect(RunFolder(tmp_path), load_suite(SUITE), **models)).done == CONDITIONS
     assert_frame_equal(stored(tmp_path)["completions/trusted"], undisturbed["completions/trusted"])
 
 
