@@ -26,18 +26,21 @@ def judged(
 ) -> Gated:  # fmt: skip
     """The gate with accepted findings and resolved sentinels quiet, the canary and the monitor among its checks."""
     accepted = {row.fingerprint: row.reason for row in rows if row.state == "accepted"}
-    settled = {row.fingerprint: row.reason for row in rows if row.state in ("accepted", "resolved")}
-    excused = accepted | {
-        f"sentinel {number}": settled[each["fingerprint"]]
-        for number, each in enumerate(sentinels, start=1)
-        if each["fingerprint"] in settled
-    }
+    settled = {f"sentinel {number}": _settled(each, rows) for number, each in enumerate(sentinels, start=1)}
+    excused = accepted | {name: reason for name, reason in settled.items() if reason is not None}
     checks = [_excused(check, excused) for check in gated.checks]
     checks += [*_canary(canary), _monitor(alarms)]
     found = {check.result for check in checks}
     failing = [each.id for each in gated.findings if each.id in gated.failing and each.fingerprint not in accepted]
     result: Result = next((each for each in ORDER if each in found), "passed")
     return replace(gated, result=result, checks=checks, failing=failing, accepted=accepted)
+
+
+def _settled(sentinel: Mapping[str, Any], rows: Sequence[Standing]) -> str | None:
+    """Why a sentinel may be undecided: everything known of its rule is accepted or resolved; None where it is not."""
+    of_rule = [row for row in rows if sentinel["fingerprint"] == row.fingerprint or sentinel["rule"] == row.rule]
+    quiet = of_rule and all(row.state in ("accepted", "resolved") for row in of_rule)
+    return of_rule[0].reason if quiet else None
 
 
 def _excused(check: Check, excused: Mapping[str, str]) -> Check:

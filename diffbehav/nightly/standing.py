@@ -1,6 +1,7 @@
 """How the findings of tonight stand against those of earlier nights: new, persisting, resolved, accepted, undecided."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 from diffbehav.errors import InputError
 from diffbehav.nightly.folder import Night
-from diffbehav.nightly.triage import Acceptance
+from diffbehav.nightly.triage import SEVERITIES, Acceptance
 
 State = Literal["new", "persisting", "resolved", "accepted", "undecided"]
 TITLES: Mapping[State, str] = {
@@ -59,11 +60,10 @@ def standings(
     the night missed its canary (not `detects`), a rule that it did not confirm again is not resolved.
     """
     known = known_findings(earlier)
-    counted = {
-        each["fingerprint"]: each
-        for each in found["findings"]
-        if each["status"] == "CONFIRMED" or each["fingerprint"] in failing
-    }
+    counted: dict[str, Mapping[str, Any]] = {}
+    for each in found["findings"]:
+        if each["status"] == "CONFIRMED" or each["fingerprint"] in failing:
+            counted.setdefault(each["fingerprint"], each | {"severity": _severity(each, found)})
     rows = [_present(each, known, failing, decided, today) for each in counted.values()]
     return [*rows, *_absent(found, counted, known, earlier, decided, today, detects)]
 
@@ -72,13 +72,16 @@ def lineage(found: Mapping[str, Any], earlier: Sequence[Night]) -> dict[str, str
     """Fingerprint of tonight -> that under which earlier nights know the same rule, where the two differ.
 
     The kind of difference is part of a fingerprint and may change from night to night under one rule. What an
-    acceptance must not cover, a graver effect, shows in the severity.
+    acceptance must not cover, a graver effect, shows in the severity. Where a rule has two fingerprints, tonight or on
+    earlier nights, all keep their own: neither of two is what became of the other.
     """
-    first: dict[str, str] = {}
+    former: dict[str, list[str]] = {}
     for print_, row in known_findings(earlier).items():
-        first.setdefault(_words(row["rule"]), print_)
-    now = {each["fingerprint"]: first.get(_words(each["rule"])) for each in found["findings"]}
-    return {fresh: old for fresh, old in now.items() if old is not None and old != fresh}
+        former.setdefault(_words(row["rule"]), []).append(print_)
+    words = {each["fingerprint"]: _words(each["rule"]) for each in found["findings"]}
+    often = Counter(_words(each["rule"]) for each in found["findings"])
+    known = {fresh: former[rule][0] for fresh, rule in words.items() if often[rule] == len(former.get(rule, ())) == 1}
+    return {fresh: old for fresh, old in known.items() if old not in words}
 
 
 def _words(rule: Mapping[str, Any]) -> str:
@@ -160,6 +163,17 @@ def _asked(row: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, str]:
         if row["fingerprint"] == each["fingerprint"] or row["rule"] == each["rule"]:
             return each["status"], each.get("reason") or f"asked again and {each['status']}"
     return "NOT TESTED", "nothing asked it again tonight"
+
+
+def _severity(finding: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+    """The gravest that tonight's findings of the same fingerprint, or else rule, have; where there is none, its own.
+
+    One that could not be derived may be anything, so it counts as the gravest.
+    """
+    same = [each for each in found["findings"] if each["fingerprint"] == finding["fingerprint"]]
+    same = same or [each for each in found["findings"] if each["rule"] == finding["rule"]]
+    severities: list[str | None] = [each["severity"] for each in same or [finding]]
+    return min(severities, key=(None, *SEVERITIES).index)
 
 
 def _accepted(acceptance: Acceptance) -> str:
