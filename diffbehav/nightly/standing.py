@@ -149,11 +149,12 @@ def _absent(
             state, reason = "resolved", "resolved on an earlier night, and INCONCLUSIVE tonight"
         elif status == "NOT CONFIRMED":
             reason = f"{reason}, but the canary was missed as well"
-        if state == "undecided" and acceptance is not None and acceptance.covers(row["severity"], today=today):
+        severity = _severity(row, found)
+        if state == "undecided" and acceptance is not None and acceptance.covers(severity, today=today):
             state, reason = "accepted", f"{_accepted(acceptance)}; {reason}"
         yield Standing(
-            print_, row["rule"], row["kind"], row["severity"], status, state, reason, row["first_seen"],
-            row["confirmed"], False,
+            print_, row["rule"], row["kind"], severity, status, state, reason, row["first_seen"], row["confirmed"],
+            False,
         )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import pytest
+
 from diffbehav.nightly.judge import judged, renamed
 from diffbehav.nightly.standing import lineage, standings
 from diffbehav.nightly.triage import Acceptance
@@ -13,7 +15,10 @@ from diffbehav.report.gate import Check, Gated, Result
 TODAY = date(2026, 11, 20)
 RULE = {"year": ["2026"]}
 CALLS, CODE, TEXT = "a" * 64, "b" * 64, "c" * 64
-RESULTS: Mapping[str, Result] = {"CONFIRMED": "divergent", "NOT CONFIRMED": "passed", "INCONCLUSIVE": "inconclusive"}
+UNDECIDED = ("INCONCLUSIVE", "NOT TESTED")
+RESULTS: Mapping[str, Result] = {
+    "CONFIRMED": "divergent", "NOT CONFIRMED": "passed", "INCONCLUSIVE": "inconclusive", "NOT TESTED": "inconclusive"
+}  # fmt: skip
 NUMBERS = dict.fromkeys(("score", "effect", "rate_inside", "rate_inside_low", "rate_inside_high", "rate_outside"), 0.5)
 NONE = dict.fromkeys(("effect_low", "effect_high", "pair_inside", "pair_outside", "pair_factor", "pair_reason"))
 
@@ -88,3 +93,14 @@ def test_an_undecided_sentinel_is_quiet_only_where_all_that_is_known_of_its_rule
     assert ends([], known=known, decided=some, sentinels={CODE: "INCONCLUSIVE"})[0] == 11
     assert ends([], known=known, decided=every, sentinels={CODE: "INCONCLUSIVE"})[0] == 0
     assert ends([], known=known[1:], decided=some, sentinels={CALLS: "INCONCLUSIVE"})[0] == 0
+
+
+@pytest.mark.parametrize("status", UNDECIDED)
+def test_an_acceptance_covers_no_graver_effect_that_tonight_could_not_decide(status: str) -> None:
+    known, decided = [earlier(CODE, "medium")], [accepted(CODE, "medium")]
+    undecided = (11, ["undecided"])
+    for severity, night in (("medium", (0, ["accepted"])), ("critical", undecided), (None, undecided)):
+        assert ends([finding(CODE, severity, status)], known=known, decided=decided) == night
+        assert ends([finding(CALLS, severity, status)], known=known, decided=decided) == night
+        asked = {CODE: "INCONCLUSIVE"}
+        assert ends([finding(CODE, severity, status)], known=known, decided=decided, sentinels=asked) == night
