@@ -25,7 +25,8 @@ from diffbehav.records import canonical_json, differences
 from diffbehav.report import write_report
 from diffbehav.report.checkpoints import SERIES, checkpoints, read_series, series_file
 from diffbehav.report.checkpoints_markdown import render_checkpoints
-from diffbehav.report.series import read_run
+from diffbehav.report.series import Key, read_run
+from diffbehav.report.words import FLAGGED_BY
 from diffbehav.search.run import SearchRequest
 from diffbehav.serve import Endpoint, Series, Serving
 from diffbehav.store import RunFolder, disk_error, read_settings, write_json
@@ -264,18 +265,22 @@ def _sweep(runs: Sequence[Path], steps: Steps, on_stage: OnStage) -> None:
             on_stage(f"{run.name}: {len(left)} rules that were confirmed elsewhere stay NOT TESTED")
 
 
-def _untested(run: Path, runs: Sequence[Path]) -> set[str]:
+def _untested(run: Path, runs: Sequence[Path]) -> set[Key]:
     """Rules that are CONFIRMED at another run and that the search of this one neither tested nor could not ask."""
     confirmed = {rule for other in runs if other != run for rule in _confirmed(other)}
     found = read_search(RunFolder(run), interval_level=INTERVAL_LEVEL)
     assert found is not None
-    asked = [*(each.rule for each in found.tested), *(each.rule for each in found.sentinels)]
-    return confirmed - set(map(canonical_json, asked))
+    asked = {(canonical_json(each.rule), each.flagged_by) for each in found.tested}
+    for each in found.sentinels:
+        # Which measure could not be asked is not kept.
+        measures = FLAGGED_BY if each.tested is None else (each.tested.flagged_by,)
+        asked |= {(canonical_json(each.rule), measure) for measure in measures}
+    return confirmed - asked
 
 
-def _confirmed(run: Path) -> set[str]:
+def _confirmed(run: Path) -> set[Key]:
     findings = read_run(run.name, RunFolder(run).database).findings
-    return {rule for rule, finding in findings.items() if finding.status == "CONFIRMED"}
+    return {key for key, finding in findings.items() if finding.status == "CONFIRMED"}
 
 
 def _is_stale(run: Path) -> bool:

@@ -13,7 +13,7 @@ from dashboards.view import View, run_path
 from diffbehav.errors import InputError
 from diffbehav.figures import trajectories
 from diffbehav.report import words
-from diffbehav.report.checkpoints_markdown import change_in_words
+from diffbehav.report.checkpoints_markdown import change_in_words, measure_in_words
 from diffbehav.report.series import read_run, rules_over
 
 CAPTION = (
@@ -77,7 +77,7 @@ def _sets(rules: Sequence[Mapping[str, Any]], ids: Sequence[str]) -> Children:
         turns = [html.Li(shown(change_in_words(change), most=600)) for change in each["changes"]]
         body.append(
             [
-                html.Td(rule_text(each["rule"])),
+                html.Td([*rule_text(each["rule"]), measure_in_words(each)]),
                 each["kind"].replace("_", " "),
                 html.Td([shown(each["first_confirmed"] or "nowhere"), html.Ul(turns) if turns else ""]),
                 shown(each["last_confirmed"] or "nowhere"),

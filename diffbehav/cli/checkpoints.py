@@ -74,6 +74,7 @@ def _print(found: Mapping[str, Any], out: Path) -> None:
     from diffbehav.report.checkpoints_markdown import (
         cell_in_words,
         change_in_words,
+        measure_in_words,
         measured,
         quantile_in_words,
         strongest_in_words,
@@ -81,7 +82,11 @@ def _print(found: Mapping[str, Any], out: Path) -> None:
 
     names = [each["name"] for each in found["checkpoints"]]
     compared = measured(found)
-    confirmed = [each for each in found["rules"] if each["first_confirmed"] is not None]
+    confirmed = [
+        (rule_in_words(each["rule"]) + measure_in_words(each), each)
+        for each in found["rules"]
+        if each["first_confirmed"] is not None
+    ]
     print_table(
         ["checkpoint", "verdict", "llr_scan median, nats", "95 % quantile", "far above"],
         [
@@ -99,11 +104,11 @@ def _print(found: Mapping[str, Any], out: Path) -> None:
         click.echo()
         print_table(
             ["rule, inside / outside of pairs", *names],
-            [[rule_in_words(each["rule"]), *map(cell_in_words, each["cells"])] for each in confirmed],
+            [[rule, *map(cell_in_words, each["cells"])] for rule, each in confirmed],
         )
-    for each in confirmed:
+    for rule, each in confirmed:
         said = [change_in_words(change) for change in each["changes"]] or ["no change between checkpoints is shown"]
-        click.echo(untrusted.terminal(f"{rule_in_words(each['rule'])}: {'. '.join(said)}."))
+        click.echo(untrusted.terminal(f"{rule}: {'. '.join(said)}."))
     if not confirmed:
         click.echo("No rule was CONFIRMED at any checkpoint.")
     for each in found["checkpoints"]:

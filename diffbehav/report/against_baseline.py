@@ -1,6 +1,6 @@
 """How a run stands against its baseline: which rules are new, and what became of those the baseline's own run had."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ TITLES: Mapping[State, str] = {
     "less",
     "undecided": "found in the baseline's run; too few conditions here to say",
 }
+NOT_FOUND = (None, None)
+"""Rule and status where a run has no such rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +72,15 @@ def read_against(
     baseline = facts.get("baseline")
     if baseline is None:
         return None
-    named = [(inside(each["rule"], factors), each) for each in baseline["found"]["findings"]]
-    then = {levels: each for levels, each in named if levels is not None}
-    now = {levels: each for each in findings if (levels := inside(each.rule, factors)) is not None}
+    then = _statuses(((each["rule"], each["status"]) for each in baseline["found"]["findings"]), factors)
+    now = _statuses(((each.rule, each.status) for each in findings), factors)
     rules = [
-        _standing(query, facts["threshold"], levels, each.rule, each.status, _status(then.get(levels)), beside=())
-        for levels, each in now.items()
+        _standing(query, facts["threshold"], levels, rule, status, then.get(levels, NOT_FOUND)[1], beside=())
+        for levels, (rule, status) in now.items()
     ]
     rules += [
-        _standing(query, facts["threshold"], levels, each["rule"], None, each["status"], beside=tuple(now))
-        for levels, each in then.items()
+        _standing(query, facts["threshold"], levels, rule, None, status, beside=tuple(now))
+        for levels, (rule, status) in then.items()
         if levels not in now
     ]
     pinned = baseline["pinned"]
@@ -87,6 +88,17 @@ def read_against(
         baseline["name"], baseline["generation"], baseline["digest"], pinned["by"], pinned["why"], pinned["at"],
         baseline["expires"], baseline["found"]["candidate"], rules,
     )  # fmt: skip
+
+
+def _statuses(
+    found: Iterable[tuple[Mapping[str, Any], str]], factors: Sequence[Factor]
+) -> dict[Inside, tuple[Mapping[str, Any], str]]:
+    """Every rule with its first status, which is the best: two measures may find one."""
+    first: dict[Inside, tuple[Mapping[str, Any], str]] = {}
+    for rule, status in found:
+        if (levels := inside(rule, factors)) is not None:
+            first.setdefault(levels, (rule, status))
+    return first
 
 
 def _standing(
@@ -107,10 +119,6 @@ def _standing(
     low, high = (float(end) for end in clopper_pearson(hits, n, level=INTERVAL_LEVEL))
     outside = hits_outside / n_outside if n_outside else None
     return Standing(rule, _state(now, then, low, high, outside), then, now, n, hits, low, high, outside)
-
-
-def _status(finding: Mapping[str, Any] | None) -> str | None:
-    return None if finding is None else str(finding["status"])
 
 
 def _state(now: str | None, then: str | None, low: float, high: float, outside: float | None) -> State:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbehav.errors import InputError, IntegrityError
-from diffbehav.records import json_object
+from diffbehav.records import canonical_json, json_object
 from diffbehav.report.drift import drift
 from diffbehav.report.series import Run, read_run, rules_over
 from diffbehav.store import RunFolder
@@ -37,7 +37,7 @@ def checkpoints(folder: Path) -> dict[str, Any]:
     series = read_series(folder)
     runs = [_run(folder, each) for each in series["checkpoints"]]
     rules = rules_over(runs)
-    confirmed = [each["rule"] for each in rules if each["first_confirmed"] is not None]
+    confirmed = list({canonical_json(r["rule"]): r["rule"] for r in rules if r["first_confirmed"] is not None}.values())
     databases = dict.fromkeys(run.database for run in runs if run.database is not None)
     measured = {database: drift(database, confirmed) for database in databases}
     settings = series["settings"]
@@ -56,7 +56,7 @@ def checkpoints(folder: Path) -> dict[str, Any]:
 
 def _run(folder: Path, checkpoint: Mapping[str, Any]) -> Run:
     if (invalid := checkpoint["invalid"]) is not None:
-        return Run(checkpoint["name"], {"verdict": "INVALID"}, (), {}, {}, None, f"INVALID: {invalid['reason']}")
+        return Run(checkpoint["name"], {"verdict": "INVALID"}, (), {}, (), None, f"INVALID: {invalid['reason']}")
     return read_run(checkpoint["name"], RunFolder(folder / (checkpoint["same_as"] or checkpoint["name"])).database)
 
 

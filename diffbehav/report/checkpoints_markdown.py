@@ -45,6 +45,11 @@ def cell_in_words(cell: Mapping[str, Any]) -> str:
     return f"{cell['status']} {percent(cell['rate_inside'])} / {percent(cell['rate_outside'])} of {cell['pairs']:,}"
 
 
+def measure_in_words(rule: Mapping[str, Any]) -> str:
+    """What to say behind a rule that was found by another measure than the screen's score."""
+    return "" if rule["flagged_by"] == "screen_score" else f" ({words.FLAGGED_BY[rule['flagged_by']]})"
+
+
 def change_in_words(change: Mapping[str, Any]) -> str:
     """Between which checkpoints a rule appeared or vanished."""
     said = f"{change['change']} after {change['after']} and by {change['by']}"
@@ -92,7 +97,7 @@ def _rules(rules: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     ]  # fmt: skip
     for each in rules:
         cells = " | ".join(line(cell_in_words(cell)) for cell in each["cells"])
-        lines.append(f"| {_rule(each['rule'])} | {cells} |")
+        lines.append(f"| {_rule(each)} | {cells} |")
     return "\n".join(lines)
 
 
@@ -101,7 +106,7 @@ def _changes(rules: Sequence[Mapping[str, Any]]) -> str:
     for each in rules:
         turns = [change_in_words(change) for change in each["changes"]]
         ends = f"CONFIRMED first at {each['first_confirmed']}, last at {each['last_confirmed']}"
-        said.append(f"- {_rule(each['rule'])}: {line('. '.join([ends, *turns]))}.")
+        said.append(f"- {_rule(each)}: {line('. '.join([ends, *turns]))}.")
     return "\n".join(said) or "Nothing: no rule was CONFIRMED at any checkpoint."
 
 
@@ -176,8 +181,8 @@ def _residuals(document: Document) -> str:
     return "\n".join(lines)
 
 
-def _rule(rule: Mapping[str, Any]) -> str:
-    return line(words.rule_in_words(rule).replace("`", ""))
+def _rule(row: Mapping[str, Any]) -> str:
+    return line(words.rule_in_words(row["rule"]).replace("`", "") + measure_in_words(row))
 
 
 def _short(reason: str) -> str:

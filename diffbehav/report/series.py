@@ -1,6 +1,6 @@
 """Every rule at every run of a series: what fresh pairs say of it there, and where it appears and vanishes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from diffbehav.stats.intervals import clopper_pearson
 
 Rule = Mapping[str, Any]
 Cell = Mapping[str, Any]
+Key = tuple[str, str]
+"""Canonical JSON of a rule, and what it was flagged by: a run may find one rule by both measures."""
 LEVEL = 0.95
 MOST_RULES = 500
 SURE = ("CONFIRMED", "NOT CONFIRMED")
+LEAST_DECIDED = ("NOT TESTED", "INCONCLUSIVE", "NOT CONFIRMED", "CONFIRMED")
 NOT_LISTED = "not listed: no fresh pairs were asked"
 SCANNED = "listed by the scan alone: no fresh pairs were asked"
 NUMBERS = (
@@ -36,9 +39,8 @@ class Run:
     label: str
     facts: Mapping[str, Any]
     factors: tuple[Factor, ...]
-    findings: Mapping[str, Finding]
-    """Canonical JSON of a rule -> the finding."""
-    sentinels: Mapping[str, Sentinel]
+    findings: Mapping[Key, Finding]
+    sentinels: Sequence[Sentinel]
     database: Path | None
     """None where the run was not measured; it then has no findings and no factors."""
     reason: str | None = None
@@ -49,11 +51,10 @@ def read_run(label: str, database: Path) -> Run:
     """What rules are followed by."""
     with querying(database) as query:
         facts = read_facts(query, database)
-        findings, sentinels = read_findings(query), read_sentinels(query)
-        return Run(
-            label, facts, read_factors(query), {canonical_json(each.rule): each for each in findings},
-            {canonical_json(each.rule): each for each in sentinels}, database,
-        )  # fmt: skip
+        findings: dict[Key, Finding] = {}
+        for each in read_findings(query):
+            findings.setdefault((canonical_json(each.rule), each.flagged_by), each)
+        return Run(label, facts, read_factors(query), findings, read_sentinels(query), database)
 
 
 def rules_over(runs: Sequence[Run], *, most: int = MOST_RULES) -> list[dict[str, Any]]:
@@ -63,7 +64,8 @@ def rules_over(runs: Sequence[Run], *, most: int = MOST_RULES) -> list[dict[str,
     share.
     """
     rules = dict(_in_order(runs, most))
-    columns = [_cells(run, rules) for run in runs]
+    prints = _fingerprints(runs)
+    columns = [_cells(run, rules, prints) for run in runs]
     found = []
     for key, cells in zip(rules, zip(*columns, strict=True), strict=True):
         known = [finding for run in runs if (finding := run.findings.get(key))]
@@ -72,6 +74,7 @@ def rules_over(runs: Sequence[Run], *, most: int = MOST_RULES) -> list[dict[str,
                 "rule": dict(rules[key]),
                 "kind": known[0].kind,
                 "fingerprint": known[0].fingerprint,
+                "flagged_by": known[0].flagged_by,
                 **changes(cells),
                 "cells": list(cells),
             }
@@ -112,9 +115,9 @@ def _apart(before: Cell, after: Cell) -> bool:
     return bool(before["effect_high"] < after["effect_low"] or after["effect_high"] < before["effect_low"])
 
 
-def _in_order(runs: Sequence[Run], most: int) -> Iterator[tuple[str, Rule]]:
-    ranked: dict[str, tuple[bool, int, int]] = {}
-    rules: dict[str, Rule] = {}
+def _in_order(runs: Sequence[Run], most: int) -> Iterator[tuple[Key, Rule]]:
+    ranked: dict[Key, tuple[bool, int, int]] = {}
+    rules: dict[Key, Rule] = {}
     for place, run in enumerate(runs):
         for rank, (key, finding) in enumerate(run.findings.items()):
             rules.setdefault(key, finding.rule)
@@ -124,16 +127,36 @@ def _in_order(runs: Sequence[Run], most: int) -> Iterator[tuple[str, Rule]]:
         yield key, rules[key]
 
 
-def _cells(run: Run, rules: Mapping[str, Rule]) -> list[dict[str, Any]]:
+def _fingerprints(runs: Sequence[Run]) -> Mapping[Key, Collection[str]]:
+    """All that a rule has in the runs: the kind of difference, which is part of it, may change."""
+    found: dict[Key, set[str]] = {}
+    for run in runs:
+        for key, finding in run.findings.items():
+            found.setdefault(key, set()).add(finding.fingerprint)
+    return found
+
+
+def _cells(
+    run: Run, rules: Mapping[Key, Rule], prints: Mapping[Key, Collection[str]]
+) -> list[dict[str, Any]]:  # fmt: skip
     if run.database is None:
         nothing = {"run": run.label, "status": "NOT TESTED", "reason": run.reason, **dict.fromkeys(NUMBERS)}
         return [nothing | {"screen": dict(zip(SCREENED, UNMEASURED, strict=True))} for _ in rules]
     with querying(run.database) as query:
-        return [_tested(run, key) | {"screen": _screened(run, rule, query)} for key, rule in rules.items()]
+        return [
+            _tested(run, run.findings.get(key), _sentinel(run, key, prints)) | {"screen": _screened(run, rule, query)}
+            for key, rule in rules.items()
+        ]
 
 
-def _tested(run: Run, key: str) -> dict[str, Any]:
-    finding, sentinel = run.findings.get(key), run.sentinels.get(key)
+def _sentinel(run: Run, key: Key, prints: Mapping[Key, Collection[str]]) -> Sentinel | None:
+    """What asked a rule again, unless its fingerprint is known of the other measure alone; of two the less decided."""
+    others = {each for other, of in prints.items() if other[0] == key[0] for each in of} - set(prints[key])
+    asked = [each for each in run.sentinels if canonical_json(each.rule) == key[0] and each.fingerprint not in others]
+    return min(asked, key=lambda each: LEAST_DECIDED.index(each.status), default=None)
+
+
+def _tested(run: Run, finding: Finding | None, sentinel: Sentinel | None) -> dict[str, Any]:
     cell: dict[str, Any] = {"run": run.label}
     if finding is not None and finding.status != "NOT TESTED":
         return cell | {
