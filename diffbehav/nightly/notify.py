@@ -84,7 +84,10 @@ def _name(place: Notify) -> str:
     """No more of an address than its host: the rest may be a secret."""
     if place.command is not None:
         return f"command {Path(place.command[0]).name}"
-    return f"webhook {urlsplit(_url(place) or '').hostname}"
+    try:
+        return f"webhook {urlsplit(_url(place) or '').hostname}"
+    except ValueError:
+        return "webhook with an address that is none"
 
 
 def _url(place: Notify) -> str | None:
@@ -102,11 +105,16 @@ def _send(text: str, place: Notify) -> str | None:
 
 def _run(command: Sequence[str], text: str) -> str | None:
     try:
-        done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=COMMAND_SECONDS, check=False)
+        done = subprocess.run(
+            command, input=text.encode("ascii"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS, check=False,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"not done after {COMMAND_SECONDS} s"
     except OSError as error:
         return f"cannot be run: {error.strerror}"
+    except ValueError:
+        return "cannot be run: its words have characters that no command can have"
     return None if done.returncode == 0 else f"ended with {done.returncode}"
 
 
@@ -118,9 +126,12 @@ def _post(url: str, text: str) -> str | None:
             answer = httpx.post(
                 url, content=text, headers={"Content-Type": "application/json"}, timeout=TIMEOUT_SECONDS
             )  # fmt: skip
-        except (httpx.HTTPError, httpx.InvalidURL) as failure:
+        except httpx.HTTPError as failure:
             error = type(failure).__name__
             continue
+        except (httpx.InvalidURL, ValueError) as failure:
+            # A name or a path that cannot be encoded is a ValueError; no later try makes an address of it.
+            return f"its address is none ({type(failure).__name__})"
         if answer.is_success:
             return None
         error = f"answered {answer.status_code}"

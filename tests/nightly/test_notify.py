@@ -89,6 +89,26 @@ def test_places_that_cannot_be_told_are_named_without_their_secret_and_keep_no_o
     assert json.loads(file.read_text(encoding="utf-8")) == NIGHT
 
 
+def test_a_command_may_print_any_bytes_and_end_without_reading_its_message() -> None:
+    noise = "import sys; sys.{}.buffer.write(bytes(range(256)))"
+    places = [Notify(command=[sys.executable, "-c", noise.format(stream)]) for stream in ("stdout", "stderr")]
+    message = NIGHT | {"text": "\u00e9" * 200_000}
+    assert [each["error"] for each in tell(message, places)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://[::1/hook", "https://[secret-token]/", "http://a:b:c/", "http://a..b/", "http://127.0.0.1/\udcffsecret-token"],
+)
+def test_an_address_that_is_none_is_an_error_of_its_place_alone(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("HOOK", address)
+    places = [Notify(webhook_env="HOOK"), Notify(command=["echo", "\0"]), Notify(command=["true"])]
+    told = tell(NIGHT, places)
+    assert ["its address is none" in (each["error"] or "") for each in told] == [True, False, False]
+    assert told[1]["error"] and told[2]["error"] is None
+    assert "secret-token" not in str(told)
+
+
 def test_a_message_has_counts_rules_and_a_path_and_no_markup_of_a_level() -> None:
     message = night_message(NIGHT, Path("runs/2026-11-01"), None)
     assert message["counts"] == {"new": 1, "persisting": 0, "resolved": 0, "accepted": 1, "undecided": 0}
