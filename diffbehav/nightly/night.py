@@ -1,7 +1,7 @@
 """One night: everything from the plan to the notification, resumable at every stage, with one exit code."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -66,8 +66,9 @@ def run_night(config: Nightly, nights: NightsFolder, *, terminal: Terminal, outs
                 _finish(config, nights, day, terminal=terminal, outside=outside, stop=stop)
             except Interrupted:
                 raise
-            except DiffbehavError as error:
-                _announce_error(config, nights, day, error.exit_code, terminal=terminal, now=outside.now())
+            except Exception as error:
+                code = error.exit_code if isinstance(error, DiffbehavError) else DiffbehavError.exit_code
+                _announce_error(config, nights, day, code, terminal=terminal, now=outside.now())
                 raise
         night = read_night(folder)
         if not folder.notified.is_file():
@@ -188,11 +189,12 @@ def _announce(
 def _announce_error(
     config: Nightly, nights: NightsFolder, day: date, exit_code: int, *, terminal: Terminal, now: datetime
 ) -> None:
-    journal = read_lines(nights.journal)
+    journal: Sequence[Mapping[str, Any]] = ()
     line = {"date": day.isoformat(), "at": now.isoformat(timespec="seconds"), "exit_code": exit_code, "result": "error"}
     try:
+        journal = read_lines(nights.journal)
         append_line(nights.journal, line)
-    except InfrastructureError as error:
+    except (InfrastructureError, IntegrityError) as error:
         terminal.error(str(error))
     if first_red(exit_code, journal):
         message = error_message(day.isoformat(), exit_code, nights.night(day).path, config.file.link)

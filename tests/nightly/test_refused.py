@@ -3,11 +3,13 @@
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from diffbehav.errors import InfrastructureError, InputError, IntegrityError
 from diffbehav.nightly import NightsFolder, Outside, accept, alive, named_finding, read_acceptances, reopen, run_night
+from diffbehav.serve import Serving
 from diffbehav.suite import load_nightly, nightly_schema
 from diffbehav.terminal import Terminal
 from tests.nightly.toy_nights import CONFIG, night, reweigh, serving, world
@@ -194,3 +196,26 @@ def test_a_folder_without_nights_and_a_time_that_is_none_are_said(tmp_path: Path
     assert not found.is_alive and "no night was ever finished" in found.said
     with pytest.raises(InputError, match="--check '36' is no time"):
         alive(NightsFolder(tmp_path), within="36", now=NOW)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_night_that_ends_with_an_internal_error_is_entered_in_the_journal_and_told(
+    config: Path, damaged: bool
+) -> None:
+    told, nights = config.parent / "told.json", NightsFolder(config.parent / "nights")
+    script = f"import sys; open({str(told)!r}, 'w').write(sys.stdin.read())"
+    config.write_text(f"{CONFIG}notify: [{{command: [python3, -c, {json.dumps(script)}]}}]\n", encoding="utf-8")
+    if damaged:
+        nights.path.mkdir()
+        nights.journal.write_bytes(b"\xff\n")
+
+    async def broken(*_: object, **__: object) -> NoReturn:
+        raise KeyError("layers")
+
+    outside = Outside(now=lambda: NOW, serving=Serving(broken, broken))
+    with pytest.raises(KeyError, match="layers"):
+        run_night(load_nightly(config), nights, terminal=Terminal(quiet=True), outside=outside)
+    assert json.loads(told.read_text(encoding="utf-8"))["exit_code"] == 70
+    if not damaged:
+        (line,) = map(json.loads, nights.journal.read_text(encoding="utf-8").splitlines())
+        assert (line["date"], line["exit_code"], line["result"]) == ("2026-11-20", 70, "error")
