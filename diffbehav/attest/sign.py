@@ -6,16 +6,17 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from diffbehav.attest.dsse import parse_object, sealed
-from diffbehav.attest.statement import ATTESTATION, PAYLOAD_TYPE, RESULTS, statement, subject_files
+from diffbehav.attest.statement import ATTESTATION, PAYLOAD_TYPE, RESULTS, statement, subject_files, unlisted_files
 from diffbehav.errors import InputError, IntegrityError
-from diffbehav.report import findings_json, render_html
+from diffbehav.report import SUMS, findings_json, read_sums, render_html
 from diffbehav.store import RunFolder, read_settings, write_json
 
 
 def sign(run: Path, *, report: Path, key: Ed25519PrivateKey) -> Path:
     """Write the attestation of a run into its folder `report`; returns the file.
 
-    IntegrityError for an INVALID run, and where the report is not that of the database.
+    IntegrityError for an INVALID run, where the report is not that of the database, and where a file in its folder is
+    not in SHA256SUMS.
     """
     folder = RunFolder(run)
     found = findings_json(run)
@@ -23,6 +24,9 @@ def sign(run: Path, *, report: Path, key: Ed25519PrivateKey) -> Path:
         raise IntegrityError(f"{run}: the verdict is {found['verdict']}; no attestation is issued of such a run")
     files = subject_files(folder, report)
     _check_report(files, found, run)
+    if added := unlisted_files(folder, report, read_sums(report / SUMS), report / ATTESTATION):
+        names = ", ".join(map(str, added))
+        raise IntegrityError(f"{names}: not in {SUMS}; move it away, or write the report again with `diffbehav report`")
     payload = json.dumps(statement(read_settings(folder), found, files), sort_keys=True).encode("utf-8")
     write_json(report / ATTESTATION, sealed(payload, PAYLOAD_TYPE, key))
     return report / ATTESTATION

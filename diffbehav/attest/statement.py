@@ -1,12 +1,14 @@
 """The in-toto statement about a run: subjects by sha256 and a test-result predicate."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import SUMS
+from diffbehav.report.sums import LISTED
 from diffbehav.store import RunFolder
 
 ATTESTATION = "attestation.intoto.json"
@@ -44,6 +46,21 @@ def statement(settings: Mapping[str, Any], found: Mapping[str, Any], files: Mapp
             "failedTests": [name for name, result in tests if result == "FAILED"],
         },
     }
+
+
+def unlisted_files(run: RunFolder, report: Path, listed: Collection[str], attestation: Path) -> list[Path]:
+    """Files in the folder of a report, at any depth, that neither a subject nor SHA256SUMS (`listed`) nor the
+    attestation is: a reader would take them for a part of it.
+
+    Where the run lies in that folder, too, those alone that have the name of a file of a report.
+    """
+    known = {os.path.abspath(report / name) for name in (*listed, *subject_files(run, report), ATTESTATION)}
+    known.add(os.path.abspath(attestation))
+    if run.path.resolve().is_relative_to(report.resolve()):
+        found = [path for path in report.glob("*") if path.name.casefold() in LISTED]
+    else:
+        found = [path for path in report.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return sorted(path for path in found if os.path.abspath(path) not in known)
 
 
 def sha256(path: Path) -> str:

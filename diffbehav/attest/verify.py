@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from diffbehav.attest.dsse import authenticated, parse_object, read_envelope
-from diffbehav.attest.statement import PAYLOAD_TYPE, PREDICATE, RESULTS, STATEMENT, sha256, subject_files
+from diffbehav.attest.statement import (
+    PAYLOAD_TYPE,
+    PREDICATE,
+    RESULTS,
+    STATEMENT,
+    sha256,
+    subject_files,
+    unlisted_files,
+)
 from diffbehav.errors import IntegrityError
 from diffbehav.intake import deciding_files
 from diffbehav.records import digest
@@ -44,7 +52,7 @@ def verify(
     run: Path, *, attestation: Path, report: Path, key: Ed25519PublicKey, candidate: Path | None = None,
     trusted: Path | None = None, adapter: Path | None = None,
 ) -> Verified:  # fmt: skip
-    """Check an attestation of a run; IntegrityError naming every file that is not the one that was signed."""
+    """Check an attestation of a run; IntegrityError naming every file that is not one that was signed."""
     envelope = read_envelope(attestation)
     payload = authenticated(envelope, key, attestation)
     if envelope.payload_type != PAYLOAD_TYPE:
@@ -55,6 +63,8 @@ def verify(
     listed = read_sums(report / SUMS) if (report / SUMS).is_file() else {}
     beside = {name: report / name for name in listed.keys() - files.keys()}
     faults = [*_unknown(subjects, files), *_changed_files(subjects, files), *_changed_files(listed, beside)]
+    added = unlisted_files(RunFolder(run), report, listed, attestation)
+    faults += [f"{path} is not among what was signed" for path in added]
     faults += _changed_models(subjects, models)
     if faults:
         raise IntegrityError(f"{run} is not what was signed in {attestation}:\n  " + "\n  ".join(faults))

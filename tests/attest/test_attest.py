@@ -113,6 +113,36 @@ def test_a_changed_or_missing_file_beside_the_report_is_named(root: Path, name: 
         verified(root)
 
 
+@pytest.mark.parametrize(
+    "name", ["report.pdf", "junit.xml", "night.md", "Report.HTML", "more/report.html", ".hidden.md"]
+)
+def test_a_file_that_was_added_to_the_report_is_named_and_none_is_signed_that_is_in_no_list(
+    root: Path, name: str
+) -> None:
+    run = root / "run"
+    path = run / "report" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("another verdict")
+    with pytest.raises(IntegrityError, match=f"report/{name} is not among what was signed"):
+        verified(root)
+    with pytest.raises(IntegrityError, match=f"report/{name}: not in SHA256SUMS; move it away"):
+        sign(run, report=run / "report", key=read_private_key(root / "key"))
+
+
+def test_a_report_that_lies_in_its_run_folder_is_signed_and_what_is_added_to_it_is_named(
+    root: Path, tmp_path: Path
+) -> None:
+    run = root / "run"
+    write_report(run, run)
+    attestation = sign(run, report=run, key=read_private_key(root / "key"))
+    key = read_public_key(root / "key.pub")
+    elsewhere = Path(shutil.move(attestation, tmp_path / "signed.json"))
+    assert verify(run, attestation=elsewhere, report=run, key=key).result == "FAILED"
+    (run / "findings.sarif").write_text("{}")
+    with pytest.raises(IntegrityError, match="findings.sarif is not among what was signed"):
+        verify(run, attestation=elsewhere, report=run, key=key)
+
+
 def test_of_an_invalid_run_nothing_is_attested(signed: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", hostile=[], verdict="INVALID")
     write_settings(signed, run)
