@@ -143,15 +143,14 @@ def filter_row(run: OpenRun, view: View) -> html.Div:
 def verdict_box(facts: Mapping[str, Any]) -> html.Div:
     """The verdict of a run, in the fixed words."""
     code = facts["verdict"]
-    headline = words.HEADLINES.get(code, "unknown verdict")
     return html.Div(
         [
-            html.P(shown(code).replace("_", " "), className="code"),
-            html.P(headline, className="headline"),
+            html.P(code.replace("_", " "), className="code"),
+            html.P(words.HEADLINES[code], className="headline"),
             html.Ul([html.Li(sentence(reason)) for reason in facts["verdict_reasons"][:10]]),
-            html.P(words.MEANINGS[code][1] if code in words.MEANINGS else "", className="note"),
+            html.P(words.MEANINGS[code][1], className="note"),
         ],
-        className="verdict " + (code.lower().replace("_", "-") if code in words.HEADLINES else "invalid"),
+        className=f"verdict {code.lower().replace('_', '-')}",
     )
 
 

@@ -38,7 +38,7 @@ def attest_sign(run: Path, key: Path, report: Path | None) -> None:
     """
     from diffbehav.attest import read_private_key, sign
 
-    click.echo(sign(run, report=report or run / "report", key=read_private_key(key)))
+    click.echo(untrusted.terminal(str(sign(run, report=report or run / "report", key=read_private_key(key)))))
 
 
 @attest.command("verify")

@@ -53,7 +53,7 @@ def report(run: Path | None, source: Path | None, out: Path | None, formats: tup
     else:
         raise click.UsageError("name either RUN or --from report.json")
     for path in written:
-        click.echo(path)
+        click.echo(untrusted.terminal(str(path)))
 
 
 @click.command()
@@ -73,7 +73,7 @@ def print_findings(run: Path) -> None:
     from diffbehav.report import findings_json
 
     result = findings_json(run)
-    click.echo(f"{result['verdict']}  {run}")
+    click.echo(untrusted.terminal(f"{result['verdict']}  {run}"))
     print_table(
         ["finding", "rule", "status", "severity", "kind", "score", "inside", "outside", "n"],
         [

@@ -26,7 +26,7 @@ def gate(run: Path, policy: Path, junit: Path | None, sarif: Path | None) -> Non
 
     found = gated(run, load_gate(policy))
     write_gated(found, junit_file=junit, sarif_file=sarif)
-    click.echo(f"{found.result}  {run}")
+    click.echo(untrusted.terminal(f"{found.result}  {run}"))
     for check in found.checks:
         name = check.name[:16]
         click.echo(untrusted.terminal(f"{check.result:<12}  {name:<16}  {check.reason}"))

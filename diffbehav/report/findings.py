@@ -1,15 +1,18 @@
 """The findings of a run, as stored and as the command line wants them."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffbehav.compare.rules import STATUSES
+from diffbehav.errors import IntegrityError
+from diffbehav.records import json_object
 from diffbehav.report.coverage import read_coverage
-from diffbehav.report.query import Query, querying, read_facts
+from diffbehav.report.query import Query, known_word, querying, read_facts
 from diffbehav.report.sentinels import read_sentinels
 from diffbehav.report.untested import as_json, read_limits, untested
+from diffbehav.report.words import FLAGGED_BY, KINDS, SEVERITIES
 from diffbehav.store import RunFolder
 
 
@@ -83,7 +86,21 @@ def read_findings(query: Query) -> tuple[Finding, ...]:
         FROM findings ORDER BY rank
         """
     )
-    return tuple(Finding(row[0], json.loads(row[1]), *row[2:]) for row in rows)
+    return tuple(_finding(*row) for row in rows)
+
+
+def _finding(name: str, rule: str, *rest: Any) -> Finding:
+    """A database of somebody else need not keep what the schema asks of its words."""
+    try:
+        finding = Finding(name, json_object(rule), *rest)
+    except ValueError as error:
+        raise IntegrityError(f"the rule of finding {name!r} is no JSON object ({error})") from error
+    known: dict[str, Collection[str | None]] = {
+        "status": STATUSES, "kind": KINDS, "flagged_by": FLAGGED_BY, "severity": [*SEVERITIES, None]
+    }  # fmt: skip
+    for field, words in known.items():
+        known_word(getattr(finding, field), words, what=f"{field} of finding {name!r}")
+    return finding
 
 
 def _summary(finding: Finding) -> dict[str, Any]:

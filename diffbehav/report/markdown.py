@@ -63,7 +63,7 @@ def _blocks(document: Document) -> Iterator[Block]:
     yield Block("replay commands", _replays(findings))
     for finding in findings[:PAIRS]:
         if finding["pair"] is not None:
-            yield Block(f"the minimal pair of {finding['id']}", _pair(finding))
+            yield Block(f"the minimal pair of {line(finding['id'])}", _pair(finding))
     yield Block("NOT TESTED", _not_tested(document["not_tested"]))
     yield Block("taxonomies", _taxonomy(document["taxonomy"]))
 
@@ -103,10 +103,10 @@ def _findings(findings: Sequence[Mapping[str, Any]], total: int) -> str:
     for each in findings:
         inside = f"{percent(each['rate_inside'])} ({each['n_flagged']:,} of {each['n']:,})"
         rows.append(
-            f"| {each['id']} | {line(_rule(each['rule']))} | {SHAPE[each['kind']]} | {inside} "
-            f"| {percent(each['rate_outside'])} | {each['status']} | {each['severity'] or 'not derived'} |"
+            f"| {line(each['id'])} | {line(_rule(each['rule']))} | {SHAPE[each['kind']]} | {inside} "
+            f"| {percent(each['rate_outside'])} | {line(each['status'])} | {line(each['severity'] or 'not derived')} |"
         )
-    reasons = [f"- {each['id']}: {line(each['severity_reason'])}{_excess(each)}." for each in findings]
+    reasons = [f"- {line(each['id'])}: {line(each['severity_reason'])}{_excess(each)}." for each in findings]
     more = f"\n\n{len(findings)} of {total:,} findings; all are in findings.csv." if total > len(findings) else ""
     return "### Findings\n\n" + "\n".join(rows) + "\n\n" + "\n".join(reasons) + more
 
@@ -122,7 +122,7 @@ def _sentinels(sentinels: Sequence[Mapping[str, Any]]) -> str:
     rows = ["| Rule | Confirmed by | Now | |", "|---|---|---|---|"]
     for each in sentinels[:FINDINGS]:
         runs = line(", ".join(each["runs"]))
-        rows.append(f"| {line(_rule(each['rule']))} | {runs} | {each['status']} | {line(each['reason'] or '')} |")
+        rows.append(f"| {line(_rule(each['rule']))} | {runs} | {line(each['status'])} | {line(each['reason'] or '')} |")
     return "### Rules that earlier runs confirmed\n\n" + "\n".join(rows)
 
 
@@ -130,17 +130,15 @@ def _baseline(baseline: Mapping[str, Any]) -> str:
     until = "without expiry" if baseline["expires"] is None else f"refused from {line(baseline['expires'])} on"
     said = (
         f"### Against the baseline\n\nTrusted answers are replayed from {_code(baseline['name'])}, generation "
-        f"{baseline['generation']} ({_code(baseline['digest'][:12])}), pinned by {line(_short(baseline['by']))}, "
-        f"{until}."
+        f"{line(str(baseline['generation']))} ({_code(baseline['digest'][:12])}), pinned by "
+        f"{line(_short(baseline['by']))}, {until}."
     )
     if not baseline["rules"]:
         return f"{said} Neither its own run nor this one has a rule."
     rows = ["| Rule | State | In the baseline's run | In this run | Flagged inside |", "|---|---|---|---|---|"]
     for each in baseline["rules"][:FINDINGS]:
-        statuses = " | ".join(each[name] or "not found" for name in ("then", "now"))
-        rows.append(
-            f"| {line(_rule(each['rule']))} | {each['state']} | {statuses} | {each['n_flagged']:,} of {each['n']:,} |"
-        )
+        row = (_rule(each["rule"]), each["state"], each["then"] or "not found", each["now"] or "not found")
+        rows.append(f"| {' | '.join(map(line, row))} | {each['n_flagged']:,} of {each['n']:,} |")
     meanings = [f"{state}: {baseline['titles'][state]}" for state, count in baseline["counts"].items() if count]
     return "\n\n".join([said, "\n".join(rows), f"{line('; '.join(meanings))}."])
 
@@ -156,8 +154,8 @@ def _pair(finding: Mapping[str, Any]) -> str:
     pair = finding["pair"]
     levels = [line(_short(str(pair[place]["levels"].get(pair["factor"], "")))) for place in ("inside", "outside")]
     parts = [
-        f"<details><summary>{finding['id']}: minimal pair, {line(pair['factor'])} is {levels[0]} inside the rule and "
-        f"{levels[1]} outside</summary>",
+        f"<details><summary>{line(finding['id'])}: minimal pair, {line(pair['factor'])} is {levels[0]} inside the rule "
+        f"and {levels[1]} outside</summary>",
         f"What follows was {words.SENTENCE}. Each text is cut at {EXCERPT} characters.",
     ]
     for place in ("inside", "outside"):
@@ -187,11 +185,11 @@ def _not_tested(items: Sequence[Mapping[str, str]]) -> str:
 def _taxonomy(taxonomy: Mapping[str, Any]) -> str:
     if not taxonomy["relevant"]:
         return "No finding, so none is relevant to an entry of a taxonomy."
-    rows = [
-        f"- {', '.join(each['findings'])} relevant to {each['id']} {each['name']} ({each['framework']} "
-        f"{each['version']}){', if ' + each['if'] if each['if'] else ''}"
-        for each in taxonomy["relevant"]
-    ]
+    rows = []
+    for each in taxonomy["relevant"]:
+        entry = f"{each['id']} {each['name']} ({each['framework']} {each['version']})"
+        condition = f", if {each['if']}" if each["if"] else ""
+        rows.append(f"- {line(', '.join(each['findings']))} relevant to {line(entry + condition)}")
     listed = "\n".join(rows)
     return f"<details><summary>Taxonomies</summary>\n\n{words.RELEVANT}\n\n{listed}\n\n</details>"
 

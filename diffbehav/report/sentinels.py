@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from diffbehav.report.query import Query
+from diffbehav.compare.rules import STATUSES
+from diffbehav.report.query import Query, known_word
 from diffbehav.untrusted import visible
 
 
@@ -47,5 +48,6 @@ def read_sentinels(query: Query) -> tuple[Sentinel, ...]:
 
 
 def _sentinel(rule: str, fingerprint: str, runs: str, status: str, reason: str | None, *numbers: Any) -> Sentinel:
+    known_word(status, STATUSES, what="status of a rule that earlier runs confirmed")
     names = [visible(name) for name in json.loads(runs)]
     return Sentinel(json.loads(rule), fingerprint, names, status, None if reason is None else visible(reason), *numbers)

@@ -105,6 +105,28 @@ def test_hostile_names_of_factors_levels_and_facts_are_inert_in_the_summary(tmp_
     assert not re.search(r"@(?!\u200b)|^\s*::", page, re.M)
 
 
+def test_no_word_of_a_report_json_of_somebody_else_is_live_in_the_summary(document: dict) -> None:
+    bad = "<img src=x> [x](https://evil.example) @octocat | `\n::error::www.evil.example"
+    named = dict.fromkeys(("id", "status", "severity"), bad)
+    rules = [{"rule": {bad: [bad]}, "state": bad, "then": bad, "now": bad, "n": 1, "n_flagged": 1}]
+    baseline = dict.fromkeys(("name", "generation", "digest", "by", "expires"), bad)
+    relevant = {"findings": [bad], **dict.fromkeys(("id", "name", "framework", "version", "if"), bad)}
+    page = render_markdown(
+        document
+        | {
+            "findings": [each | named for each in document["findings"]],
+            "sentinels": [{"rule": {bad: [bad]}, "runs": [bad], "status": bad, "reason": bad}],
+            "baseline": baseline | {"rules": rules, "counts": {bad: 1}, "titles": {bad: bad}},
+            "taxonomy": {"version": bad, "relevant": [relevant]},
+        }
+    )
+    text, elements, tags = shown(page)
+    assert text.count("octocat") > 20
+    assert not elements & {"a", "img"} and tags <= OWN
+    assert not re.search(r"://|www\.", outside_fences(page), re.I)
+    assert not re.search(r"@(?!\u200b)|^\s*::", page, re.M)
+
+
 def test_the_first_line_is_a_marker_that_every_run_of_the_suite_shares(document: dict, summary: str) -> None:
     first = summary.splitlines()[0]
     assert re.fullmatch(rf"<!-- {MARKER} [0-9a-f]{{12}} -->", first)
