@@ -1,7 +1,7 @@
 """The runs below a folder, each opened read-only and locked down for one request."""
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +40,21 @@ class OpenRun:
 
 def run_databases(folder: Path) -> dict[str, Path]:
     """Run id in addresses -> its run.duckdb, for every compared run at or below `folder`; the newest first."""
-    found = {}
     paths = (path for path in folder.rglob("run.duckdb") if path.is_file())
-    for path in sorted(paths, key=lambda path: -path.stat().st_mtime)[:MOST_RUNS]:
-        place = path.parent.relative_to(folder)
-        found["~".join(place.parts) or folder.resolve().name] = path
-    return found
+    newest = sorted(paths, key=lambda path: -path.stat().st_mtime)[:MOST_RUNS]
+    return {_id(path.parent.relative_to(folder).parts, folder): path for path in newest}
+
+
+def _id(parts: Sequence[str], folder: Path) -> str:
+    """A path below `folder` as one part of an address or of a list with commas, each path as another one.
+
+    Its parts are joined by `~`; inside a part `~` is `!-`, a comma `!.` and `!` is `!!`. `folder` itself goes by its
+    name, behind a `~` where a run below it has that name.
+    """
+    if not parts:
+        name = folder.resolve().name
+        return "~" * (folder / name / "run.duckdb").is_file() + _id([name], folder)
+    return "~".join(part.replace("!", "!!").replace("~", "!-").replace(",", "!.") for part in parts)
 
 
 @contextmanager
