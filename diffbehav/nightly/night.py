@@ -29,6 +29,7 @@ from diffbehav.nightly.standing import known_findings, lineage, standings
 from diffbehav.nightly.triage import read_acceptances
 from diffbehav.report import findings_json, gate, monitor, write_gated, write_report, write_sums
 from diffbehav.report.gate import Gated
+from diffbehav.report.sums import NIGHT
 from diffbehav.serve import VLLM, Serving
 from diffbehav.stopping import Stop, stoppable
 from diffbehav.store import disk_error, write_json
@@ -107,7 +108,7 @@ def _finish(
     page = next(path for path in write_report(folder.path, folder.run.report) if path.name == "report.md")
     write_gated(gated, junit_file=folder.run.report / "junit.xml", sarif_file=folder.run.report / "findings.sarif")
     content = night_page(night, earlier, page.read_text(encoding="utf-8"), link=config.file.link)
-    _write(folder.run.report / "night.md", content)
+    _write(folder.run.report / NIGHT, content)
     write_sums(folder.run.report)
     write_json(folder.night, night)
 

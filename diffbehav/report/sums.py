@@ -8,9 +8,11 @@ from diffbehav.errors import IntegrityError
 from diffbehav.store import disk_error
 
 SUMS = "SHA256SUMS"
+NIGHT = "night.md"
+"""In the folder of a report that is a night's."""
 LISTED = (
     "report.html", "report.json", "report.md", "report.pdf", "findings.csv", "findings.sarif", "figures.html",
-    "junit.xml", "night.md",
+    "junit.xml", NIGHT,
 )  # fmt: skip
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")
 

@@ -19,7 +19,7 @@ from diffbehav.report.junit import junit
 from diffbehav.report.markdown import render_markdown
 from diffbehav.report.pdf import print_pdf
 from diffbehav.report.sarif import sarif
-from diffbehav.report.sums import write_sums
+from diffbehav.report.sums import NIGHT, write_sums
 from diffbehav.report.ungated import ungated
 from diffbehav.store import RunFolder, disk_error
 
@@ -29,6 +29,7 @@ FILES: Mapping[str, str] = {
 }  # fmt: skip
 """Format -> its file."""
 USUAL = ("html", "json", "md", "csv", "figures")
+GATED = ("sarif", "junit")
 MOST_BYTES = 512 << 20
 RENDERED: Mapping[str, Callable[[Document], str]] = {
     "html": render_html, "md": render_markdown, "csv": render_csv, "figures": render_interactive,
@@ -79,6 +80,7 @@ def write_gated(gated: Gated, *, junit_file: Path | None, sarif_file: Path | Non
 
 
 def _written(source: str, content: Document, out: Path, formats: Sequence[str]) -> list[Path]:
+    _keep_gated(out, formats)
     texts = {name: source if name == "json" else RENDERED[name](content) for name in formats if name != "pdf"}
     for name, text in texts.items():
         _write(out / FILES[name], text)
@@ -89,6 +91,16 @@ def _written(source: str, content: Document, out: Path, formats: Sequence[str]) 
             write_pdf(page, out / FILES["pdf"])
     write_sums(out)
     return [out / FILES[name] for name in formats]
+
+
+def _keep_gated(out: Path, formats: Sequence[str]) -> None:
+    """InputError where a file of these formats would take the place of what the gate of a night says."""
+    gated = [FILES[name] for name in formats if name in GATED]
+    if gated and (out / NIGHT).exists():
+        raise InputError(
+            f"{out} is the report of a night: {' and '.join(gated)} in it say what gate and triage say, and would "
+            "be lost; name another folder with --out"
+        )
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from diffbehav.cli.findings import FORMATS
 from diffbehav.cli.findings import USUAL as NAMED_AS_USUAL
-from diffbehav.errors import IntegrityError
+from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import FILES, SUMS, USUAL, read_sums, render_report, write_report
 from tests.test_cli import run as run  # noqa: PLC0414
 
@@ -67,6 +67,21 @@ def test_without_a_gate_file_verdict_and_statuses_decide_what_junit_and_sarif_sa
     assert [cases[name] for name in ("run", *prints[:3])] == [["error"], ["failure"], ["system-out"], ["error"]]
     results = json.loads(sarif.read_text(encoding="utf-8"))["runs"][0]["results"]
     assert [each["kind"] for each in results[:3]] == ["fail", "pass", "open"]
+
+
+@pytest.mark.parametrize("name", ["junit", "sarif"])
+def test_what_the_gate_of_a_night_wrote_is_not_replaced_by_what_no_gate_judged(
+    run, hostile_run: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "night.md").write_text("a night", encoding="utf-8")
+    (tmp_path / FILES[name]).write_text("gated", encoding="utf-8")
+    code, _, err = run("report", hostile_run, "-o", tmp_path, "-f", name, "-f", "json")
+    assert code == 2 and FILES[name] in err and "--out" in err
+    write_report(hostile_run, tmp_path)
+    with pytest.raises(InputError, match="of a night"):
+        render_report(tmp_path / "report.json", tmp_path, [name])
+    assert (tmp_path / FILES[name]).read_text(encoding="utf-8") == "gated"
+    assert run("report", hostile_run, "-o", tmp_path / "else", "-f", name)[0] == 0
 
 
 def test_sha256sum_agrees_with_the_sums_and_names_a_file_that_was_changed(hostile_run: Path, tmp_path: Path) -> None:
