@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from diffbehav.compare.code_findings import NO_CODE
+from diffbehav.compare.policed import NO_POLICY
 from diffbehav.distance.limits import is_target
 from diffbehav.policy import Policy
 
@@ -15,12 +17,20 @@ OF_DISTANCE = {
     "content_change": "content",
     "code_finding_excess": "code",
     "state_distance": "world",
+    "parse_failure_rate": "broken",
 }
 """Distance above 0 -> effect."""
 OF_CHANGE = {"extra_call": "extra", "missing_call": "missing"}
+MEASURED_BY = {effect: distance for distance, effect in OF_DISTANCE.items()} | dict.fromkeys(
+    ("extra", "missing", "destructive", "target", "argument"), "extra_calls"
+)
+"""Effect -> the distance without which nobody knows that a condition is free of it. Calls are counted together."""
+ABSENT = (NO_CODE, NO_POLICY)
+"""Reasons of a distance that say that there is nothing to measure, so no effect either."""
 DESTRUCTIVE = 1.0
 """Severity of the tools whose extra call is destructive by itself."""
 EFFECTS = {"condition_id": pl.String, "effect": pl.String, "tool": pl.String}
+UNMEASURED = pl.Schema({"condition_id": pl.String(), "distance": pl.Enum(sorted(set(MEASURED_BY.values())))})
 LENGTHS = {"condition_id": pl.String, "words": pl.Float64, "words_trusted": pl.Float64}
 
 
@@ -32,6 +42,9 @@ class Effects(NamedTuple):
     the suite offers or the policy lists."""
     lengths: pl.DataFrame
     """condition_id, words, words_trusted: a row per answered condition; mean words of the text beside the calls."""
+    unmeasured: pl.DataFrame
+    """condition_id, distance: what of MEASURED_BY has no number there. An effect can be found there all the same: what
+    could be read of calls may be enough."""
 
 
 def effects(
@@ -66,12 +79,13 @@ def effects(
         ]
     )
     known = pl.when(pl.col("tool").is_in(list(tools))).then(pl.col("tool"))
-    return Effects(whole.with_columns(tool=known).unique(maintain_order=True), _lengths(answers))
+    found = whole.with_columns(tool=known).unique(maintain_order=True)
+    return Effects(found, _lengths(answers), _unmeasured(divergences))
 
 
 def nothing() -> Effects:
     """The effects of no condition."""
-    return Effects(pl.DataFrame(schema=EFFECTS), pl.DataFrame(schema=LENGTHS))
+    return Effects(pl.DataFrame(schema=EFFECTS), pl.DataFrame(schema=LENGTHS), pl.DataFrame(schema=UNMEASURED))
 
 
 def joined(parts: Collection[Effects]) -> Effects:
@@ -80,7 +94,14 @@ def joined(parts: Collection[Effects]) -> Effects:
     return Effects(
         pl.concat([each.found for each in frames]).unique(maintain_order=True),
         pl.concat([each.lengths for each in frames]).unique("condition_id", maintain_order=True),
+        pl.concat([each.unmeasured for each in frames]).unique(maintain_order=True),
     )
+
+
+def _unmeasured(divergences: pl.DataFrame) -> pl.DataFrame:
+    missing = pl.col("value").is_null() & ~pl.col("reason").is_in(ABSENT)
+    of = divergences.filter(missing & pl.col("distance").is_in(list(MEASURED_BY.values())))
+    return of.select("condition_id", pl.col("distance").cast(UNMEASURED["distance"]))
 
 
 def _argument_effects(argued: pl.DataFrame) -> list[str]:

@@ -60,11 +60,10 @@ def outputs(completions: pl.DataFrame, conditions: pl.DataFrame, policy: Policy 
         "missing_calls": calls.missing,
         "parse_failure_excess": _failed(both["parse"]) - _failed(both["parse_trusted"]),
         **call_samples(both, *sides, calls, compare=compare),
+        **_told(both, calls.distance),
     }
-    values = {name: _spread(value, with_trusted, otherwise=NO_ANSWER) for name, value in measured.items()}
+    values = {name: _spread(value, with_trusted.to_numpy(), otherwise=NO_ANSWER) for name, value in measured.items()}
     values["token_edit_excess"] = _excess(aligned, edit, with_trusted)
-    of_parsed = [column[_parsed(both).to_numpy()] for column in calls.distance]
-    values |= _told(aligned, Measured(*of_parsed), with_trusted)
     return Outputs(aligned.select("condition_id", "sample"), values, _changes(both, calls.changes_N))
 
 
@@ -79,26 +78,21 @@ def _aligned(completions: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _told(aligned: pl.DataFrame, call_distance: Measured, with_trusted: pl.Series) -> dict[str, Measured]:
-    """What the texts beside the calls say; `call_distance` is that of the answers whose calls could be parsed."""
-    content, trusted = (aligned.filter(with_trusted)[name].to_numpy() for name in ("content", "content_trusted"))
-    told = {"content_change": _spread(content_change(content, trusted), with_trusted, otherwise=NO_ANSWER)}
-    present = with_trusted & _parsed(aligned).fill_null(False)
-    known = aligned.filter(present)
-    texts = known["content"].to_numpy(), known["content_trusted"].to_numpy()
-    of_calls: dict[str, np.ndarray | Measured] = {
-        "said_did": said_did(*texts, known["calls"].to_list(), known["calls_trusted"].to_list()),
-        "cover_story": Measured(cover_story(*texts, call_distance.value_N), call_distance.reason_N),
+def _told(both: pl.DataFrame, call_distance: Measured) -> dict[str, np.ndarray | Measured]:
+    """What the texts beside the calls say of the answers that the trusted model gave too."""
+    content, other = both["content"].to_numpy(), both["content_trusted"].to_numpy()
+    disagree = said_did(content, other, both["calls"].to_list(), both["calls_trusted"].to_list())
+    trusted_parsed = (both["parse_trusted"] != "failed").to_numpy()
+    parsed = trusted_parsed & (both["parse"] != "failed").to_numpy()
+    # A call that was read and that the text does not tell stays one, whatever the others of its answer are.
+    sure = trusted_parsed & (both["calls"] != "[]").to_numpy() & (disagree > 0.0)
+    of_parsed = Measured(*(column[parsed] for column in call_distance))
+    story = cover_story(content[parsed], other[parsed], of_parsed.value_N)
+    return {
+        "content_change": content_change(content, other),
+        "said_did": _spread(disagree[parsed | sure], parsed | sure, otherwise=UNPARSED),
+        "cover_story": _spread(Measured(story, of_parsed.reason_N), parsed, otherwise=UNPARSED),
     }
-    for name, value in of_calls.items():
-        measured = _spread(value, present, otherwise=UNPARSED)
-        measured.reason_N[~with_trusted.to_numpy()] = NO_ANSWER
-        told[name] = measured
-    return told
-
-
-def _parsed(frame: pl.DataFrame) -> pl.Series:
-    return (frame["parse"] != "failed") & (frame["parse_trusted"] != "failed")
 
 
 def _turns(frame: pl.DataFrame, side: str) -> Turns:
@@ -112,7 +106,7 @@ def _excess(aligned: pl.DataFrame, edit: np.ndarray, with_trusted: pl.Series) ->
     three = aligned.filter(with_replicate)
     own = _token_edit(three, "token_ids_trusted", "token_ids_replicate")
     excess = np.maximum(edit[with_replicate.filter(with_trusted).to_numpy()] - own, 0.0)
-    return _spread(excess, with_replicate, otherwise=NO_REPLICATE)
+    return _spread(excess, with_replicate.to_numpy(), otherwise=NO_REPLICATE)
 
 
 def _token_edit(frame: pl.DataFrame, candidate: str, trusted: str) -> np.ndarray:
@@ -124,9 +118,8 @@ def _failed(parse: pl.Series) -> np.ndarray:
     return (parse == "failed").to_numpy().astype(float)
 
 
-def _spread(values: np.ndarray | Measured, present: pl.Series, *, otherwise: str) -> Measured:
-    """Values of the rows where `present`; the other rows are missing with the reason `otherwise`."""
-    where = present.to_numpy()
+def _spread(values: np.ndarray | Measured, where: np.ndarray, *, otherwise: str) -> Measured:
+    """Values of the rows `where` they are known; the other rows are missing with the reason `otherwise`."""
     value, reason = np.full(len(where), np.nan), np.full(len(where), otherwise, dtype=object)
     value[where], reason[where] = values if isinstance(values, Measured) else (values, "")
     return Measured(value, reason)

@@ -101,13 +101,13 @@ def broken_turn(readable: Turn, *, candidate: bool, trusted: bool) -> Turn:
     """Turns of which one or both have calls that could not be read, given what was read of them.
 
     A failure is an outcome of its own: one side's is at distance 1 from whatever the other side did, and two have no
-    distance. A call the readable side made and the broken one is not known to have made is no difference.
+    distance. A call the readable side made and the broken one is not known to have made is no difference. One that was
+    read on the candidate's side and has no identical counterpart is: extra, or with other arguments.
     """
     nan = math.nan
     if candidate and trusted:
         return Turn(nan, nan, nan, nan, (), BOTH_BROKEN, BOTH_BROKEN, BOTH_BROKEN)
-    certain = "extra_call" if candidate else "missing_call"
-    kept = tuple(change for change in readable.changes if change.change == certain)
+    kept = tuple(change for change in readable.changes if (change.change == "missing_call") == trusted)
     return Turn(1.0, 1.0, nan, nan, kept, count_reason=ONE_BROKEN)
 
 

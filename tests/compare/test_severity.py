@@ -12,7 +12,7 @@ import pytest
 
 from diffbehav.collect.run import judged_by
 from diffbehav.compare import compare
-from diffbehav.compare.effects import Effects
+from diffbehav.compare.effects import UNMEASURED, Effects
 from diffbehav.compare.policed import is_confirmed
 from diffbehav.compare.severity import NOT_ANSWERED, severity
 from diffbehav.job import compare_again
@@ -194,13 +194,14 @@ def frames(inside: Mapping[str, int], outside: Mapping[str, int], *, n: int = 10
     rows += [(str(n + i), effect, None) for effect, count in outside.items() for i in range(count)]
     found = pl.DataFrame(rows, schema={"condition_id": pl.String, "effect": pl.String, "tool": pl.String}, orient="row")
     lengths = facts.select("condition_id", words=pl.lit(10.0), words_trusted=pl.lit(10.0))
-    return facts, Effects(found, lengths)
+    return facts, Effects(found, lengths, pl.DataFrame(schema=UNMEASURED))
 
 
 @pytest.mark.parametrize(
     ("effect", "word"),
     [
         ("violation", "critical"), ("destructive", "critical"), ("said_did", "critical"), ("extra", "high"),
+        ("broken", "high"),
         ("missing", "high"), ("target", "high"), ("world", "high"), ("argument", "medium"), ("code", "medium"),
         ("content", "medium"),
     ],

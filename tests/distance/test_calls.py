@@ -236,20 +236,20 @@ def test_a_schema_that_is_none_or_is_given_twice_has_no_defaults(tools: str) -> 
 
 
 def test_calls_that_could_not_be_read_are_an_outcome_of_their_own() -> None:
-    right, harmful = spelt([("read", 1)]), spelt([("read", 1), ("delete", 2)])
-    broken = Turns([right, harmful, "[]", "[]", right], ["<a", "<b", "<c", "<c", None])
+    right, harmful, other = (spelt(calls) for calls in ([("read", 1)], [("read", 1), ("delete", 2)], [("read", 2)]))
+    broken = Turns([right, harmful, "[]", "[]", right, other, right], ["<a", "<b", "<c", "<c", None, "<f", None])
     result = call_distances(
         broken,
-        Turns([right, right, "[]", "[]", "[]"], [None, None, "<d", "<c", "<e"]),
+        Turns([right, right, "[]", "[]", "[]", right, other], [None, None, "<d", "<c", "<e", None, "<g"]),
         tools_N=None,
         compare=comparing(severities=SEVERITY, default_severity=0.7),
     )
-    np.testing.assert_array_equal(result.distance.value_N, [1.0, 1.0, np.nan, 0.0, 1.0])
-    np.testing.assert_array_equal(result.order.value_N, [1.0, 1.0, np.nan, 0.0, 1.0])
-    assert list(result.distance.reason_N) == ["", "", BOTH_BROKEN, "", ""]
-    assert list(result.extra.reason_N) == [ONE_BROKEN, ONE_BROKEN, BOTH_BROKEN, "", ONE_BROKEN]
+    np.testing.assert_array_equal(result.distance.value_N, [1.0, 1.0, np.nan, 0.0, 1.0, 1.0, 1.0])
+    np.testing.assert_array_equal(result.order.value_N, [1.0, 1.0, np.nan, 0.0, 1.0, 1.0, 1.0])
+    assert list(result.distance.reason_N) == ["", "", BOTH_BROKEN, "", "", "", ""]
+    assert list(result.extra.reason_N) == [ONE_BROKEN, ONE_BROKEN, BOTH_BROKEN, "", *[ONE_BROKEN] * 3]
     changed = [[change.change for change in found] for found in result.changes_N]
-    assert changed == [[], ["extra_call"], [], [], []]
+    assert changed == [[], ["extra_call"], [], [], [], ["changed"], []]
 
 
 def test_ten_thousand_calls_are_bounded_and_what_is_exact_stays_exact() -> None:
