@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from diffbehav.compare.distances import DISTANCES, WORLD_DISTANCES
+from diffbehav.compare.outputs import NO_ANSWER
 from diffbehav.distance.measured import Measured
 
 NOT_COLLECTED = "not collected yet"
@@ -21,13 +22,22 @@ def divergences(keys: pl.DataFrame, values: dict[str, Measured]) -> pl.DataFrame
     )
 
 
+def completed(rows: pl.DataFrame, conditions: pl.Series, *, distances: Iterable[str]) -> pl.DataFrame:
+    """`rows` of `divergences` and one more for each of `conditions` and `distances` that has none."""
+    missing = _without_value(conditions, distances, NO_ANSWER)
+    return pl.concat([rows, missing.join(rows, on=["condition_id", "distance"], how="anti", maintain_order="left")])
+
+
 def uncollected(conditions: pl.Series, *, distances: Iterable[str]) -> pl.DataFrame:
     """Rows of `divergences` for conditions that have no answers yet."""
-    names = pl.DataFrame({"distance": list(distances)})
+    return _without_value(conditions, distances, NOT_COLLECTED)
+
+
+def _without_value(conditions: pl.Series, distances: Iterable[str], reason: str) -> pl.DataFrame:
     return (
         pl.DataFrame({"condition_id": conditions})
-        .join(names, how="cross")
-        .with_columns(value=pl.lit(None, pl.Float64), reason=pl.lit(NOT_COLLECTED))
+        .join(pl.DataFrame({"distance": list(distances)}), how="cross")
+        .with_columns(value=pl.lit(None, pl.Float64), reason=pl.lit(reason))
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from diffbehav.compare.acts import acts
-from diffbehav.compare.aggregate import divergences, uncollected
+from diffbehav.compare.aggregate import completed, divergences, uncollected
 from diffbehav.compare.asked import read_asked, tool_names
 from diffbehav.compare.code_findings import code_findings
 from diffbehav.compare.coverage import count_hits, fill_coverage
@@ -99,7 +99,7 @@ def _append_measured(
     are derived from, and what was said and done.
     """
     kept, texts, collected, differing, acted = [], [], [], [], []
-    tools = tool_names(settings, policy)
+    tools, distances = tool_names(settings, policy), distances_of(settings)
     bytes_V = token_bytes(read_parquet(folder.vocabulary))
     for batch in batches(folder, context.conditions.height, settings["block"]):
         conditions = context.of(batch.blocks)
@@ -114,6 +114,7 @@ def _append_measured(
             builder.append("episodes", batch.episodes)
             builder.append("world_changes", ended.changes)
             rows = pl.concat([rows, divergences(ended.keys, {"state_distance": ended.distance})])
+        rows = completed(rows, conditions["condition_id"], distances=distances)
         builder.append("completions", batch.completions)
         builder.append("divergences", rows)
         builder.append("code_blocks", coded.blocks)
@@ -131,7 +132,7 @@ def _append_measured(
         texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
         collected.append(rows.select("condition_id").unique())
     missing = context.conditions.join(pl.concat(collected), on="condition_id", how="anti")
-    builder.append("divergences", uncollected(missing["condition_id"], distances=distances_of(settings)))
+    builder.append("divergences", uncollected(missing["condition_id"], distances=distances))
     return pl.concat(kept), pl.concat(texts), joined(differing), pl.concat(acted)
 
 

