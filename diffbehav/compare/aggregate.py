@@ -1,6 +1,6 @@
 """From values per sample to one row per condition and distance, a value or a reason."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
@@ -9,6 +9,8 @@ from diffbehav.compare.outputs import NO_ANSWER
 from diffbehav.distance.measured import Measured
 
 NOT_COLLECTED = "not collected yet"
+AT_ONCE = 10_000
+"""Conditions without answers whose rows are in memory together: each has one per distance."""
 DIVERGENCES = {"condition_id": pl.String, "distance": pl.String, "value": pl.Float64, "reason": pl.String}
 
 
@@ -22,18 +24,19 @@ def divergences(keys: pl.DataFrame, values: dict[str, Measured]) -> pl.DataFrame
     )
 
 
-def completed(rows: pl.DataFrame, conditions: pl.Series, *, distances: Iterable[str]) -> pl.DataFrame:
+def completed(rows: pl.DataFrame, conditions: pl.Series, *, distances: Collection[str]) -> pl.DataFrame:
     """`rows` of `divergences` and one more for each of `conditions` and `distances` that has none."""
     missing = _without_value(conditions, distances, NO_ANSWER)
     return pl.concat([rows, missing.join(rows, on=["condition_id", "distance"], how="anti", maintain_order="left")])
 
 
-def uncollected(conditions: pl.Series, *, distances: Iterable[str]) -> pl.DataFrame:
-    """Rows of `divergences` for conditions that have no answers yet."""
-    return _without_value(conditions, distances, NOT_COLLECTED)
+def uncollected(conditions: pl.Series, *, distances: Collection[str]) -> Iterator[pl.DataFrame]:
+    """Rows of `divergences` for conditions that have no answers yet, of AT_ONCE conditions at a time."""
+    for start in range(0, conditions.len(), AT_ONCE):
+        yield _without_value(conditions.slice(start, AT_ONCE), distances, NOT_COLLECTED)
 
 
-def _without_value(conditions: pl.Series, distances: Iterable[str], reason: str) -> pl.DataFrame:
+def _without_value(conditions: pl.Series, distances: Collection[str], reason: str) -> pl.DataFrame:
     return (
         pl.DataFrame({"condition_id": conditions})
         .join(pl.DataFrame({"distance": list(distances)}), how="cross")

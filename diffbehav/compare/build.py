@@ -132,7 +132,8 @@ def _append_measured(
         texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
         collected.append(rows.select("condition_id").unique())
     missing = context.conditions.join(pl.concat(collected), on="condition_id", how="anti")
-    builder.append("divergences", uncollected(missing["condition_id"], distances=distances))
+    for rows in uncollected(missing["condition_id"], distances=distances):
+        builder.append("divergences", rows)
     return pl.concat(kept), pl.concat(texts), joined(differing), pl.concat(acted)
 
 
