@@ -18,9 +18,13 @@ from diffbehav.store import (
     part_path,
     read_parquet,
     read_part,
+    unpacked_bytes,
 )
 
 BLOCKS_PER_BATCH = 16
+BYTES_PER_BATCH = 64 << 20
+"""Of the parts of a batch, unpacked. Comparing takes several times as much."""
+SIDES = ("candidate", "trusted", "replicate")
 SCORED = ("candidate", "trusted")
 KEY = ["condition_id", "sample", "turn"]
 """What names an answer of one side."""
@@ -73,16 +77,38 @@ class Context:
 
 
 def blocks_of(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Batch]:
-    """The blocks with these numbers, a batch at a time."""
-    for start in range(0, len(numbers), BLOCKS_PER_BATCH):
-        chosen = numbers[start : start + BLOCKS_PER_BATCH]
+    """The blocks with these numbers, a batch at a time: as many as the budget allows, one at least."""
+    for chosen in _cut(folder, numbers):
         completions = pl.concat(
             _read(folder, folder.completions(side), chosen, COMPLETIONS).with_columns(side=pl.lit(side))
-            for side in ("candidate", "trusted", "replicate")
+            for side in SIDES
         )
         candidate, trusted = (_aligned(folder, side, chosen, completions) for side in SCORED)
         episodes = _read(folder, folder.episodes, chosen, EPISODES) if folder.episodes.is_dir() else None
         yield Batch(chosen, completions, candidate, trusted, episodes)
+
+
+def held(folder: RunFolder, number: int) -> int:
+    """What the parts of a block hold, in bytes; a missing part holds nothing."""
+    scores = [folder.scores(scored_by, side) for scored_by in SCORED for side in SCORED]
+    bounds = [folder.bounds(side) for side in SCORED]
+    parts = [folder.episodes, *map(folder.completions, SIDES), *scores, *bounds]
+    paths = [part_path(each, number) for each in parts]
+    return sum(unpacked_bytes(path) for path in paths if path.exists())
+
+
+def _cut(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    chosen: list[int] = []
+    total = 0
+    for number in numbers:
+        size = held(folder, number)
+        if chosen and (len(chosen) == BLOCKS_PER_BATCH or total + size > BYTES_PER_BATCH):
+            yield chosen
+            chosen, total = [], 0
+        chosen.append(number)
+        total += size
+    if chosen:
+        yield chosen
 
 
 def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: pl.DataFrame) -> pl.DataFrame:

@@ -27,6 +27,7 @@ from diffbehav.store.parts import (
     read_parquet,
     read_part,
     table_of,
+    unpacked_bytes,
     write_parquet,
     writing_parquet,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "read_settings",
     "shipped_baseline",
     "table_of",
+    "unpacked_bytes",
     "write_json",
     "write_parquet",
     "write_settings",

@@ -80,6 +80,7 @@ WIDE = pa.schema(
     ]
 )
 """A context that was scored and not asked: by which stored answer of its task, and the score, or why there is none."""
+_NUMBER_BYTES = 4
 VOCABULARY = pa.schema([("token_id", pa.int32()), ("text", pa.string())])
 
 
@@ -159,6 +160,18 @@ def read_part(path: Path, schema: Schema) -> pl.DataFrame:
                 "or somebody changed it: repeat its run command into another folder"
             )
     return frame.select(schema.names)
+
+
+def unpacked_bytes(path: Path) -> int:
+    """What the values stored at `path` take unpacked, at least, by its metadata; IntegrityError when it is damaged."""
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(error, path) from error
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    columns = [group.column(place) for group in groups for place in range(metadata.num_columns)]
+    # A dictionary makes numbers that repeat small in the file alone.
+    return sum(max(column.total_uncompressed_size, _NUMBER_BYTES * column.num_values) for column in columns)
 
 
 def _kinds(schema: pa.Schema) -> pl.Schema:
