@@ -137,6 +137,8 @@ class ServedModel:
             self.restarts += 1
             _log.warning("%s: the engine process died; restart %d", self._arguments["model"], self.restarts)
             await _end(dead)
+            # A new request can find the engine dead before the handler, ended with it, has told those in flight.
+            dead.output_processor.propagate_error(EngineDeadError())
             self._llm = await _start(self._arguments, fork=False)
 
 
