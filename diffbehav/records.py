@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -13,6 +14,12 @@ SIDES: tuple[Side, ...] = ("candidate", "trusted", "replicate")
 Parse = Literal["none", "parsed", "failed"]
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def well_formed(text: str) -> str:
+    """`text` with U+FFFD in place of every lone surrogate, which neither UTF-8 nor a tokenizer has a form for."""
+    return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def canonical_json(value: Any) -> str:

@@ -13,7 +13,7 @@ from diffbehav.collect.episodes import Episode, Renderer, opening, play
 from diffbehav.collect.prompts import prompts_of
 from diffbehav.collect.run import open_again
 from diffbehav.errors import InputError
-from diffbehav.records import Prompt, Sampling
+from diffbehav.records import Prompt, Sampling, well_formed
 from diffbehav.report import findings_json
 from diffbehav.serve import Engines
 from diffbehav.store import RunFolder, open_untrusted, read_parquet, read_settings
@@ -175,8 +175,7 @@ def _compared(stored: Sequence[Stored], episode: Episode | None) -> list[tuple[i
 
 def first_difference(then: Stored, now: Stored) -> str | None:
     """Where two answers part first, in words and with an excerpt of both; None where they are the same."""
-    # An answer is stored with U+FFFD in place of what UTF-8 cannot hold.
-    text, calls = (value.encode("utf-8", "replace").decode() for value in (now.text, now.calls))
+    text, calls = well_formed(now.text), well_formed(now.calls)
     if list(then.token_ids) != list(now.token_ids):
         token = _parting(then.token_ids, now.token_ids)
         return f"token {token + 1} of {len(then.token_ids)}; {_excerpts(then.text, text)}"

@@ -1,15 +1,18 @@
 """The arguments of a call as a strict tool reads them: one JSON object that fits the tool's schema."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from diffbehav.episode.refusals import Capped, Refused
+from diffbehav.records import well_formed
 
 LONGEST = 65_536
 """Characters."""
 DEEPEST = 32
 """Levels of objects and lists, the arguments themselves included."""
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
     "object": (dict,), "null": (type(None),),
@@ -33,11 +36,16 @@ def read_arguments(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The JSON object in `text`; Refused where it is none: broken, NaN, a key written twice, too deep, too long."""
+    """The JSON object in `text`; Refused where it is none: broken, NaN, a key written twice, too deep, too long.
+
+    Its strings are `well_formed`, though an escape may name half a character.
+    """
     if len(text) > LONGEST:
         raise Capped(f"the arguments have {len(text):,} characters; the limit is {LONGEST:,}")
     try:
-        value = _DECODER.decode(text)
+        value = _DECODER.decode(well_formed(text))
+        if _ESCAPED_SURROGATE.search(text):
+            value = _DECODER.decode(well_formed(json.dumps(value, ensure_ascii=False)))
     except RecursionError:
         raise Capped(f"the arguments are nested deeper than {DEEPEST} levels") from None
     except json.JSONDecodeError as error:

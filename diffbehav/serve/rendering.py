@@ -12,6 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from diffbehav.errors import InputError
 from diffbehav.records import Message, Tool
 
+_BROKEN = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a template raises over a conversation, and the tokenizer over the text that a template makes of it."""
 _UNDECODABLE = "\N{REPLACEMENT CHARACTER}"
 _WORD_START = "\N{LOWER ONE EIGHTH BLOCK}"
 
@@ -26,7 +28,10 @@ class Renderer:
         self.eos_ids: Sequence[int] = _eos_ids(folder)
 
     def prompt_ids(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
-        """The tokens that are sent: the conversation up to where the model's turn begins."""
+        """The tokens that are sent: the conversation up to where the model's turn begins.
+
+        InputError where the chat template makes no text of it.
+        """
         try:
             ids = self.tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
@@ -35,7 +40,7 @@ class Renderer:
                 tokenize=True,
                 return_dict=False,
             )
-        except TemplateError as error:
+        except _BROKEN as error:
             raise InputError(f"{self._folder}: the chat template refuses a conversation: {error}.") from error
         return list(ids)
 
@@ -61,7 +66,7 @@ class Renderer:
                     [{"role": "user", "content": "."}, *turns], tools=[dict(tool) for tool in tools], tokenize=False
                 )
             )
-        except TemplateError as error:
+        except _BROKEN as error:
             raise InputError(f"{self._folder}: the chat template refuses a tool call: {error}.") from error
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -51,7 +51,7 @@ def chosen_format(named: str, renderer: WritesCalls) -> str:
     remedy = f"name the format with --tool-format: {', '.join(FORMATS)}."
     try:
         written = renderer.call_text(_NAME, {_KEY: _VALUE}, [_PROBE])
-    except (InputError, TypeError, ValueError) as error:
+    except InputError as error:
         raise InputError(f"{error} The format of tool calls cannot be told from it; {remedy}") from error
     if not written.strip():
         raise InputError(f"the chat template writes no tool calls, so their format cannot be told from it; {remedy}")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from diffbehav.errors import InputError
-from diffbehav.records import ToolCall
+from diffbehav.records import ToolCall, well_formed
 from diffbehav.serve.parsed import TOO_DEEP, Parsed, is_too_deep, judged
 
 _REMEMBERED = 65_536
@@ -99,7 +99,8 @@ class ToolCallParser:
         except Exception as error:  # noqa: BLE001  a text that breaks the parser must not end the run
             return Parsed(text, (), "failed", f"vLLM's parser failed: {type(error).__name__}")
         functions = [call.function for each in found for call in each.tool_calls]
-        calls = tuple(ToolCall(function.name, function.arguments) for function in functions)
+        # What is stored of a call, and what is rendered of it in the next turn, has to be the same text.
+        calls = tuple(ToolCall(well_formed(each.name), well_formed(each.arguments)) for each in functions)
         if not calls:
             return Parsed(text, (), "failed", NOTHING_READ) if attempted else Parsed(text, (), "none")
         content = found[0].content or ""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from diffbehav.errors import InfrastructureError, IntegrityError
+from diffbehav.records import well_formed
 
 Schema: TypeAlias = pa.Schema
 COMPLETIONS = pa.schema(
@@ -106,8 +107,8 @@ def write_parquet(path: Path, columns: Mapping[str, Sequence[Any]], schema: pa.S
 
 
 def table_of(columns: Mapping[str, Sequence[Any]], schema: pa.Schema) -> pa.Table:
-    """`columns` as an Arrow table; text that is no UTF-8 has U+FFFD in it."""
-    arrays = [pa.array(_clean(columns[field.name], field.type), field.type) for field in schema]
+    """`columns` as an Arrow table, of strings what is `well_formed`."""
+    arrays = [pa.array(_storable(columns[field.name], field.type), field.type) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -208,8 +209,7 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _clean(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
-    """Strings may hold lone surrogates, which Arrow cannot encode: those become U+FFFD."""
+def _storable(values: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
     if not pa.types.is_string(kind):
         return values
-    return [v if v is None else v.encode("utf-8", "replace").decode() if not v.isascii() else v for v in values]
+    return [None if value is None else well_formed(value) for value in values]

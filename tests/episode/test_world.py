@@ -217,6 +217,14 @@ def test_any_text_is_an_object_or_refused(text: str) -> None:
         assert str(refused).startswith("the arguments")
 
 
+def test_an_escape_of_a_lone_surrogate_is_a_replacement_character() -> None:
+    assert json_object(r'{"a\ud800": ["\uDFFF", "\ud83d\ude00", "\\ud800"]}') == {
+        "a\ufffd": ["\ufffd", "\U0001f600", r"\ud800"]
+    }
+    with pytest.raises(Refused, match="written twice"):
+        json_object(r'{"\ud800": 1, "\ud801": 2}')
+
+
 def test_arguments_beyond_the_schema_are_let_through_and_whole_floats_are_integers() -> None:
     schema = tool("t", limit="integer")["function"]["parameters"]
     assert read_arguments('{"limit": 3.0, "more": null}', schema) == {"limit": 3.0, "more": None}

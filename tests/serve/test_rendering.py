@@ -18,6 +18,15 @@ TOOL = {
 }
 
 
+def with_template(model: Path, folder: Path, template: str) -> Renderer:
+    """A renderer of `model` with another chat template."""
+    for file in model.iterdir():
+        if file.suffix == ".json":
+            (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "chat_template.jinja").write_text(template)
+    return Renderer(folder)
+
+
 @pytest.mark.parametrize("tools", [[], [TOOL]])
 def test_prompt_ids_are_those_of_the_models_own_tokenizer(
     renderer: Renderer, tiny: Path, tools: list[dict[str, object]]
@@ -52,12 +61,26 @@ def test_the_vocabulary_names_every_token_and_no_text_is_undecodable(renderer: R
 
 
 def test_a_conversation_that_the_template_refuses_is_an_input_error(tiny: Path, tmp_path: Path) -> None:
-    for file in tiny.iterdir():
-        if file.suffix == ".json":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
+    refusing = with_template(tiny, tmp_path, "{{ raise_exception('no system role') }}")
     with pytest.raises(InputError, match="no system role"):
-        Renderer(tmp_path).prompt_ids(CHAT, [])
+        refusing.prompt_ids(CHAT, [])
+
+
+@pytest.mark.parametrize(
+    ("template", "content"),
+    [
+        ("{% for name, value in messages[-1].content | items %}{{ name }}{% endfor %}", "[1]"),
+        ("{{ messages[-1].content.format(1) }}", "{0} {1}"),
+        ("{{ messages[-1].content | int // 0 }}", "1"),
+        ("{{ messages[-1].content }}", "/srv/\ud800"),
+    ],
+)
+def test_a_conversation_over_which_the_template_breaks_is_an_input_error(
+    tiny: Path, tmp_path: Path, template: str, content: str
+) -> None:
+    broken = with_template(tiny, tmp_path, template)
+    with pytest.raises(InputError, match="the chat template refuses a conversation"):
+        broken.prompt_ids([{"role": "user", "content": content}], [])
 
 
 def test_neither_the_room_nor_a_renderer_imports_torch_or_vllm(tiny: Path) -> None:

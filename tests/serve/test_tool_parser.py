@@ -71,6 +71,15 @@ def test_python_tag_calls_are_read(renderer: Renderer) -> None:
     assert parser.parse('<|python_tag|>{"name": "read').parse == "failed"
 
 
+def test_a_lone_surrogate_in_a_call_is_read_as_a_replacement_character(parser: ToolCallParser) -> None:
+    written = READ.replace("/a", r"/srv/\ud800").replace("read_file", r"read\udfff")
+    _, (call,), parse, _ = parser.parse(written)
+    assert parse == "parsed"
+    assert call == ToolCall("read\ufffd", '{"path": "/srv/\ufffd"}')
+    pair = READ.replace("/a", r"/\ud83d\ude00")
+    assert parser.parse(pair).calls == (ToolCall("read_file", '{"path": "/\U0001f600"}'),)
+
+
 def test_an_unknown_format_names_the_known_ones(renderer: Renderer) -> None:
     with pytest.raises(InputError, match=r"'xyz' is unknown; known are hermes"):
         ToolCallParser(renderer.tokenizer, tool_format="xyz")

@@ -18,7 +18,7 @@ ROW = {
 def test_a_part_reads_back_as_written_with_lone_surrogates_replaced(tmp_path: Path) -> None:
     write_parquet(tmp_path / "deep" / "part.parquet", ROW, COMPLETIONS)
     row = read_parquet(tmp_path / "deep" / "part.parquet").row(0, named=True)
-    assert row["text"] == "a?b"
+    assert row["text"] == "a\N{REPLACEMENT CHARACTER}b"
     assert row["token_ids"] == [1, 2]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["part.parquet"]
 
