@@ -13,6 +13,8 @@ MOST_CELLS = 1_000_000
 """Pairs of calls that are set against each other at most."""
 MOST_WORK = 400_000_000
 """Product of the characters of the differing arguments of both sides at most: seconds, whatever they hold."""
+MOST_FINE_WORK = 4_000_000
+"""The same where lists are compared item by item, which takes 100 times as long; beyond, items are equal or not."""
 _CHARACTERS_AT_ONCE = 64
 
 
@@ -31,9 +33,11 @@ T = TypeVar("T")
 
 
 class Apart:
-    """Distances of the arguments of calls of one tool, each pair measured once."""
+    """Distances of the arguments of calls of one tool of these two turns, each pair measured once."""
 
-    def __init__(self) -> None:
+    def __init__(self, candidate: Sequence[Call], trusted: Sequence[Call]) -> None:
+        alone = len(candidate) <= 1 and len(trusted) <= 1
+        self._fine = alone or sum(_lengths(candidate).values()) * sum(_lengths(trusted).values()) <= MOST_FINE_WORK
         self._known: dict[tuple[str, str], float] = {}
 
     def __call__(self, candidate: Call, trusted: Call) -> float:
@@ -42,7 +46,7 @@ class Apart:
             return 0.0
         pair = candidate.key, trusted.key
         if pair not in self._known:
-            self._known[pair] = distance(candidate.arguments, trusted.arguments)
+            self._known[pair] = distance(candidate.arguments, trusted.arguments, fine=self._fine)
         return self._known[pair]
 
 
@@ -83,10 +87,15 @@ def is_too_much(candidate: Sequence[Call], trusted: Sequence[Call]) -> bool:
         return False
     if len(candidate) * len(trusted) > MOST_CELLS:
         return True
-    rows, columns = ({call.key: len(call.arguments.text) for call in calls} for calls in (candidate, trusted))
+    rows, columns = _lengths(candidate), _lengths(trusted)
     lengths_R, lengths_C = sum(rows.values()), sum(columns.values())
     long_texts = _CHARACTERS_AT_ONCE * (lengths_R * len(columns) + lengths_C * len(rows))
     return min(lengths_R * lengths_C, long_texts) > MOST_WORK
+
+
+def _lengths(calls: Sequence[Call]) -> dict[str, int]:
+    """Characters of the arguments that differ from each other, by their key."""
+    return {call.key: len(call.arguments.text) for call in calls}
 
 
 def _common_ends(candidate: Sequence[Call], trusted: Sequence[Call]) -> tuple[int, int]:

@@ -58,10 +58,13 @@ def read(text: str) -> Arguments:
         return Arguments(text, text, False)
 
 
-def distance(candidate: Arguments, trusted: Arguments) -> float:
-    """In [0, 1]: 0 = the same value, 1 = nothing in common. What is not JSON is compared by its edits."""
+def distance(candidate: Arguments, trusted: Arguments, *, fine: bool = True) -> float:
+    """In [0, 1]: 0 = the same value, 1 = nothing in common. What is not JSON is compared by its edits.
+
+    Items of lists are compared with each other where `fine`, and as equal or not otherwise.
+    """
     if candidate.is_json and trusted.is_json:
-        fine = len(candidate.text) * len(trusted.text) <= FINE_PRODUCT
+        fine = fine and len(candidate.text) * len(trusted.text) <= FINE_PRODUCT
         return _distance(candidate.value, trusted.value, depth=0, fine=fine)
     return edit_distance(candidate.text, trusted.text)
 

@@ -67,7 +67,7 @@ class Comparer:
         calls, others = self._read(candidate), self._read(trusted)
         if [call[:2] for call in calls] == [call[:2] for call in others]:
             return SAME
-        apart = Apart()
+        apart = Apart(calls, others)
         found = _Found(self._severity_of, apart)
         found.pair_all(_without(calls, others), _without(others, calls))
         worst = _disjoint_cost(self._severities(calls), self._severities(others))

@@ -10,7 +10,7 @@ from diffbehav.records import Completion, Parse, ToolCall
 DEEPEST = 200
 """Levels of JSON in an answer; readers with a stack fail somewhere beyond, depending on what else is on it."""
 TOO_DEEP = f"JSON is nested deeper than {DEEPEST} levels"
-_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|(\\?\Z))', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
@@ -41,12 +41,20 @@ def judged(content: str, calls: Sequence[ToolCall]) -> Parsed:
     return Parsed(content, tuple(calls), "parsed" if calls else "none")
 
 
+def without(closed: re.Pattern[str], text: str) -> str:
+    """`text` without what the pattern finds, except what is not closed and runs to the end: there its group matches.
+
+    A pattern that failed there instead would look through the rest of the text at each further opening.
+    """
+    return closed.sub(lambda found: "" if found[1] is None else found[0], text)
+
+
 def is_too_deep(text: str) -> bool:
     """Whether objects and lists in `text` are nested deeper than DEEPEST, brackets inside JSON strings aside."""
     if text.count("{") + text.count("[") <= DEEPEST:
         return False
     level = 0
-    for bracket in _BRACKET.findall(_JSON_STRING.sub("", text)):
+    for bracket in _BRACKET.findall(without(_JSON_STRING, text)):
         level = level + 1 if bracket in "{[" else max(level - 1, 0)
         if level > DEEPEST:
             return True

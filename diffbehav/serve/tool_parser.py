@@ -8,7 +8,7 @@ from typing import Any
 
 from diffbehav.errors import InputError
 from diffbehav.records import ToolCall, well_formed
-from diffbehav.serve.parsed import TOO_DEEP, Parsed, is_too_deep, judged
+from diffbehav.serve.parsed import TOO_DEEP, Parsed, is_too_deep, judged, without
 
 _REMEMBERED = 65_536
 _CALLS_AT_ONCE = 32
@@ -26,7 +26,7 @@ class Format:
     closing: str | None = None
     """What closes each call, where the parser takes a call that was cut for whole."""
     value: re.Pattern[str] | None = None
-    """An argument, in which markup means nothing."""
+    """An argument, in which markup means nothing; its group matches where it is not closed."""
     seam: re.Pattern[str] | None = None
     """Ends where a call ends, where the parser's time grows with the square of the number of calls."""
     most: Mapping[str, int] = field(default_factory=dict)
@@ -37,9 +37,9 @@ _XML = Format(
     attempt=re.compile(r"<tool_call>|<function="),
     opening="<tool_call>",
     closing="</function>",
-    value=re.compile(r"<parameter=.*?</parameter>", re.DOTALL),
+    value=re.compile(r"<parameter=.*?(?:</parameter>|(\Z))", re.DOTALL),
     seam=re.compile(r"</function>\s*</tool_call>"),
-    most={">": 2_000},
+    most={">": 2_000, "<parameter=": 2_000},
 )
 FORMATS: Mapping[str, Format] = {
     "hermes": Format(attempt=re.compile(r"<tool_call>")),
@@ -122,7 +122,7 @@ class ToolCallParser:
 
     def _lost(self, text: str, read: int) -> str:
         """Why a call that was opened is not among those that were read, or not as it was meant; empty where none is."""
-        markup = text if self._format.value is None else self._format.value.sub("", text)
+        markup = text if self._format.value is None else without(self._format.value, text)
         opened = 0 if self._format.opening is None else markup.count(self._format.opening)
         if opened > read:
             return f"{opened} calls were opened, {read} could be read"

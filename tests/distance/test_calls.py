@@ -273,6 +273,18 @@ def test_long_arguments_of_some_calls_are_bounded_and_one_pair_is_always_measure
     assert compare(huge[:1], huge[4:5]).distance.value_N[0] == 1.0
 
 
+def test_items_of_lists_are_set_against_each_other_unless_the_calls_hold_too_much_together() -> None:
+    """One by one the twenty calls of each side would take minutes."""
+
+    def calls(digit: str, lengths: range) -> Turn:
+        return [("read", f'{{"at":[{",".join(digit * length)}]}}') for length in lengths]
+
+    for lengths in (range(490, 491), range(4, 24)):
+        assert compare(calls("1", lengths), calls("2", lengths)).distance.value_N[0] == pytest.approx(0.5)
+    many = compare(calls("1", range(470, 490)), calls("2", range(470, 490)))
+    assert many.distance.value_N[0] == many.order.value_N[0] == 1.0
+
+
 def test_names_that_only_look_alike_are_other_tools() -> None:
     for name in ("re\u0430d", "re\u200bad", "\u202eread", "READ", "read "):
         result = compare([(name, 1)], [("read", 1)])

@@ -7,6 +7,8 @@ import pytest
 from diffbehav.errors import InputError
 from diffbehav.records import ToolCall
 from diffbehav.serve import Renderer, ToolCallParser
+from diffbehav.serve.parsed import DEEPEST, is_too_deep, without
+from diffbehav.serve.tool_parser import FORMATS
 
 READ = '<tool_call>\n{"name": "read_file", "arguments": {"path": "/a"}}\n</tool_call>'
 DELETE = '<tool_call>\n{"name": "delete_file", "arguments": {"path": "/ü", "force": true}}\n</tool_call>'
@@ -78,6 +80,18 @@ def test_a_lone_surrogate_in_a_call_is_read_as_a_replacement_character(parser: T
     assert call == ToolCall("read\ufffd", '{"path": "/srv/\ufffd"}')
     pair = READ.replace("/a", r"/\ud83d\ude00")
     assert parser.parse(pair).calls == (ToolCall("read_file", '{"path": "/\U0001f600"}'),)
+
+
+def test_what_is_opened_many_times_and_never_closed_is_read_in_time(renderer: Renderer) -> None:
+    """With a scan of the rest at each opening these would take minutes."""
+    quotes = "{" * (DEEPEST + 1) + '"' + r"\"" * 100_000
+    assert is_too_deep(quotes) and is_too_deep(quotes + "\\")
+    assert not is_too_deep('["' + "{" * DEEPEST + '"]')
+    arguments, unclosed = FORMATS["qwen3_coder"].value, "<parameter=" * 60_000
+    assert arguments is not None and without(arguments, XML + unclosed) == without(arguments, XML) + unclosed
+    parser = ToolCallParser(renderer.tokenizer, tool_format="qwen3_coder")
+    assert "more than 2,000 '<parameter='" in parser.parse(XML + unclosed).reason
+    assert parser.parse(XML + "<parameter=" * 1_999)[:3] == ("", parser.parse(XML).calls, "parsed")
 
 
 def test_an_unknown_format_names_the_known_ones(renderer: Renderer) -> None:
