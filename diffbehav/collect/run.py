@@ -28,6 +28,7 @@ from diffbehav.collect.progress import OnProgress, Progress
 from diffbehav.collect.prompts import Planned, Prompts, plan
 from diffbehav.collect.replayed import NEEDS_LIVE, check_same_prompts, check_same_settings
 from diffbehav.collect.rescore import Rescored, rescore
+from diffbehav.collect.resumed import check_resumable
 from diffbehav.collect.spread import spread_over
 from diffbehav.collect.stored import with_trusted_answers
 from diffbehav.collect.unchanged import check_same_scores
@@ -52,7 +53,6 @@ from diffbehav.serve.turns import SLAB
 from diffbehav.store import (
     VOCABULARY,
     RunFolder,
-    check_resumable,
     read_settings,
     write_parquet,
     write_settings,
@@ -165,7 +165,8 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     check_replayable(request, suite, models)
     if folder.settings.exists():
         stored = read_settings(folder)
-        check_resumable(stored, settings, folder)
+        served = _arguments(request, suite, models, max_model_len=context_of(models))
+        check_resumable(stored, settings | {"engine": served}, folder)
         placed = {"placement": settings["placement"]}
         settings = stored | placed | judged_by(request.policy, settings, on_stage=on_stage)
     else:

@@ -33,7 +33,7 @@ from diffbehav.store.parts import (
 )
 from diffbehav.store.pinning import Signed, expire, pin, promote
 from diffbehav.store.row_groups import RowGroups
-from diffbehav.store.run_folder import RunFolder, check_resumable, read_settings, write_json, write_settings
+from diffbehav.store.run_folder import RunFolder, read_settings, write_json, write_settings
 from diffbehav.store.sorted_rows import write_sorted
 
 __all__ = [
@@ -59,7 +59,6 @@ __all__ = [
     "Signed",
     "append",
     "building",
-    "check_resumable",
     "check_whole",
     "compare_baselines",
     "conditions_schema",

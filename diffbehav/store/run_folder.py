@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffbehav.errors import InputError, IntegrityError
-from diffbehav.records import differences
 from diffbehav.store.parts import disk_error
 
 Settings = Mapping[str, Any]
-IDENTITY = ("suite", "suite_digest", "sides", "sampling", "top_k", "block", "limit", "ledger")
-"""The keys of run.json that must be equal for a run to be resumed."""
 
 
 class RunFolder(NamedTuple):
@@ -127,18 +124,3 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise disk_error(error, path) from error
-
-
-def check_resumable(stored: Settings, wanted: Settings, folder: RunFolder) -> None:
-    """IntegrityError naming every key in which the stored run differs from the wanted one."""
-    differing = [
-        f"{path}: {old!r} in the folder, {new!r} now"
-        for key in IDENTITY
-        for path, old, new in differences(key, stored.get(key), wanted.get(key))
-    ]
-    if differing:
-        raise IntegrityError(
-            f"{folder.path} holds another run, which cannot be continued with these settings:\n  "
-            + "\n  ".join(differing[:12])
-            + "\nuse another --out folder, or repeat the original command"
-        )

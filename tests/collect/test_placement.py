@@ -65,6 +65,33 @@ def test_a_run_is_served_as_was_chosen_and_so_again_by_its_search(request_: Requ
     assert asked == [CHOSEN, CHOSEN]
 
 
+@pytest.mark.parametrize(
+    ("key", "then", "named"),
+    [
+        ("tool_format", "mistral", r"tool_format: 'mistral' in the folder, 'hermes' now"),
+        ("versions", {"vllm": "vllm 0.1"}, r"versions\.vllm: 'vllm 0\.1' in the folder, '.*' now"),
+        ("versions", {"torch": "1.0"}, r"versions\.torch: '1\.0' in the folder, '.*' now"),
+        ("engine", {"dtype": "bfloat16"}, r"engine\.dtype: 'bfloat16' in the folder, 'float32' now"),
+        ("engine", {"trusted": {"quantization": "fp8"}}, r"engine\.trusted: \{'quantization': 'fp8'\} in the folder"),
+        ("versions", {"platform": "another kernel", "polars": "0"}, None),
+        ("engine", {"max_num_seqs": 4, "max_model_len": 4, "candidate": {"kv_cache_memory_bytes": 1}}, None),
+    ],
+)
+def test_a_run_is_not_continued_where_its_answers_came_about_in_another_way(
+    request_: Request, tmp_path: Path, key: str, then: Any, named: str | None
+) -> None:
+    asked = replace(request_, out=Path(shutil.copytree(request_.out, tmp_path / "run")))
+    settings = read_settings(RunFolder(asked.out))
+    changed = settings[key] | then if isinstance(then, dict) else then
+    write_settings(RunFolder(asked.out), settings | {key: changed})
+    if named is None:
+        run(asked, [])
+        return
+    with pytest.raises(IntegrityError, match=named):
+        run(asked, [])
+    assert read_settings(RunFolder(asked.out))[key] == changed
+
+
 def test_a_run_goes_on_with_another_batch_but_not_in_another_dtype(request_: Request) -> None:
     asked: list[Placement] = []
     run(request_, asked)
