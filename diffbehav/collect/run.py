@@ -57,6 +57,7 @@ from diffbehav.store import (
     write_parquet,
     write_settings,
 )
+from diffbehav.store.lock import alone_in
 from diffbehav.suite import Suite, check_arguments, fit, load_policy, load_suite, suite_from_resolved
 
 RESULT_TOKENS = 1024
@@ -161,8 +162,18 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
             f"replayed run {request.trusted} has no answers to those; name the live trusted model, or no ledger"
         )
     renderer, request = _rendered(request, models)
-    settings = _settings(request, suite, models)
     check_replayable(request, suite, models)
+    with alone_in(folder):
+        return await _fill(
+            folder, request, suite, models, renderer, on_stage=on_stage, on_progress=on_progress, serving=serving
+        )
+
+
+async def _fill(
+    folder: RunFolder, request: Request, suite: Suite, models: Models, renderer: Renderer, *, on_stage: OnStage,
+    on_progress: OnProgress, serving: Serving,
+) -> Progress:  # fmt: skip
+    settings = _settings(request, suite, models)
     if folder.settings.exists():
         stored = read_settings(folder)
         served = _arguments(request, suite, models, max_model_len=context_of(models))

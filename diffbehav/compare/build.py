@@ -32,6 +32,7 @@ from diffbehav.compare.verdict import verdict
 from diffbehav.compare.worlds import ended_worlds
 from diffbehav.policy import Policy
 from diffbehav.store import Builder, RunFolder, building, read_parquet, read_settings
+from diffbehav.store.lock import alone_in
 
 KEPT = ("call_distance", "code_finding_excess", "text_differs")
 """Distances beside the channels that say what kind of difference a rule is."""
@@ -46,7 +47,7 @@ def compare(run: Path) -> None:
     context = Context(folder, names, settings["block"])
     conditions = context.conditions
     policy = policy_of(settings, folder)
-    with building(folder.database, names) as builder:
+    with alone_in(folder), building(folder.database, names) as builder:
         _append_grid(builder, context, factors)
         measured, trusted, differing, acted = _append_measured(builder, folder, context, settings, policy)
         scores, far = screen(conditions, measured)

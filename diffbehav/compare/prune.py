@@ -19,6 +19,7 @@ from diffbehav.store import (
     write_parquet,
     write_settings,
 )
+from diffbehav.store.lock import alone_in
 
 _DIGITS = 8
 """Of a condition's id, which is a digest: they say whether it is in the sample."""
@@ -42,9 +43,17 @@ def prune(run: Path, *, share: float) -> Pruned:
     that `compare` gives the same numbers again. A second call goes on behind an interrupted one.
     """
     folder = RunFolder(run)
+    read_settings(folder)
+    with alone_in(folder):
+        return _prune(folder, share)
+
+
+def _prune(folder: RunFolder, share: float) -> Pruned:
     settings = read_settings(folder)
     if "collected" not in settings:
-        raise InputError(f"{run} is not finished; repeat its run command, see {folder.settings}, and prune it then")
+        raise InputError(
+            f"{folder.path} is not finished; repeat its run command, see {folder.settings}, and prune it then"
+        )
     with open_untrusted(folder.database) as connection:
         found_rows = connection.execute("SELECT condition_id, coalesce(flagged, true) FROM outcomes").fetchnumpy()
     rows = pl.DataFrame(dict(zip(("condition_id", "flagged"), found_rows.values(), strict=True)))

@@ -20,7 +20,6 @@ from diffbehav.nightly.folder import (
     read_object,
 )
 from diffbehav.nightly.judge import judged, renamed
-from diffbehav.nightly.lock import held
 from diffbehav.nightly.markdown import night_page
 from diffbehav.nightly.notify import error_message, night_message, tell
 from diffbehav.nightly.plan import Tonight, plan_night
@@ -33,6 +32,7 @@ from diffbehav.report.sums import NIGHT
 from diffbehav.serve import VLLM, Serving
 from diffbehav.stopping import Stop, stoppable
 from diffbehav.store import disk_error, write_json
+from diffbehav.store.lock import held
 from diffbehav.suite import Nightly
 from diffbehav.terminal import Terminal
 
@@ -57,7 +57,8 @@ def run_night(config: Nightly, nights: NightsFolder, *, terminal: Terminal, outs
 
     InfrastructureError where another process is at it, Interrupted after SIGTERM; the same call goes on from there.
     """
-    with held(nights.lock, now=outside.now()), stoppable() as stop:
+    at_work = "another night is at work in this folder"
+    with held(nights.lock, at_work=at_work, now=outside.now()), stoppable() as stop:
         day = _day(nights, outside.now())
         folder = nights.night(day)
         if folder.night.is_file():

@@ -25,6 +25,7 @@ from diffbehav.search.trial import ALIKE, Terms, canary, world_of
 from diffbehav.serve import VLLM, Serving
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.store import RunFolder, read_settings, write_json
+from diffbehav.store.lock import alone_in
 from diffbehav.suite import Suite, suite_from_resolved
 
 SIDE_BY_SIDE = 8
@@ -61,7 +62,10 @@ def plant_canaries(
     request: CanaryRequest, *, on_stage: OnStage, on_step: OnStep, serving: Serving = VLLM
 ) -> dict[str, Any]:
     """Search the run once per planted rule and write canaries.json; the same request goes on where it was."""
-    return asyncio.run(_plant_canaries(request, on_stage, on_step, serving))
+    run = RunFolder(request.run)
+    read_settings(run)
+    with alone_in(run):
+        return asyncio.run(_plant_canaries(request, on_stage, on_step, serving))
 
 
 async def _plant_canaries(

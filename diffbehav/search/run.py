@@ -19,6 +19,7 @@ from diffbehav.search.space import Space, space_of
 from diffbehav.search.wide import score_wide
 from diffbehav.serve import VLLM, Serving
 from diffbehav.store import RunFolder, open_untrusted, read_settings, write_json
+from diffbehav.store.lock import alone_in
 from diffbehav.suite import suite_from_resolved
 
 
@@ -42,7 +43,10 @@ def search_run(
     request: SearchRequest, *, on_stage: Callable[[str], None], on_step: OnStep, serving: Serving = VLLM
 ) -> dict[str, Any]:
     """Search the run and write its outcome to search.json in the run folder; the same request goes on where it was."""
-    return serving.run(_search_run(request, on_stage, on_step, serving))
+    run = RunFolder(request.run)
+    read_settings(run)
+    with alone_in(run):
+        return serving.run(_search_run(request, on_stage, on_step, serving))
 
 
 async def _search_run(

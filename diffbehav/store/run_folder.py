@@ -43,6 +43,11 @@ class RunFolder(NamedTuple):
         return self.path / "run.duckdb"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that fills or changes the folder."""
+        return self.path / "run.lock"
+
+    @property
     def search(self) -> Path:
         """The outcome of the search; absent before one has ended."""
         return self.path / "search.json"

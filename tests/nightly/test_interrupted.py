@@ -92,15 +92,3 @@ def test_the_second_of_two_nights_at_once_ends_with_20_and_says_who_holds_the_lo
     assert lock.read_text(encoding="utf-8") == ""
 
 
-def test_a_lock_whose_process_was_killed_holds_nobody_up(tmp_path: Path) -> None:
-    lock = tmp_path / "nightly.lock"
-    script = (
-        "import os, signal; from datetime import *; from pathlib import Path; from diffbehav.nightly.lock import held\n"
-        f"with held(Path({str(lock)!r}), now=datetime.now(UTC)): os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == -signal.SIGKILL
-    assert "pid" in lock.read_text(encoding="utf-8")
-    from diffbehav.nightly.lock import held
-
-    with held(lock, now=NOW):
-        assert str(os.getpid()) in lock.read_text(encoding="utf-8")
