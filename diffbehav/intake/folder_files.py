@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 from diffbehav.errors import InputError
 from diffbehav.intake.json_file import read_json
-from diffbehav.intake.manifest import sha256_of
+from diffbehav.intake.manifest import LEADS_AWAY, sha256_of
 from diffbehav.intake.pickles import is_pickle, scan_pickle
+from diffbehav.intake.weight_files import CONSOLIDATED, CONSOLIDATED_WHY
 
 _CODE = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".ipynb")
-_ASKS_FOR_CODE = ("auto_map", "trust_remote_code", "custom_pipelines")
+_REFUSED_KEYS = {
+    **LEADS_AWAY,
+    "trust_remote_code": "asks to run Python code that came with the model",
+    "custom_pipelines": "asks to run Python code that came with the model",
+}
 _NAMED = 5
 
 
@@ -37,7 +42,7 @@ def read_files(folder: Path) -> list[File]:
 
 
 def refusals(folder: Path, *, allow: Collection[str] = ()) -> list[Refusal]:
-    """What is refused: pickles, code, configuration that asks for code, what is no regular file.
+    """What is refused: pickles, code, configuration that asks for code or leads away, what is no regular file.
 
     A file named in `allow` passes, unless it is a pickle with a dangerous import. InputError where no such file is.
     """
@@ -63,10 +68,13 @@ def _refused(folder: Path, path: Path, allowed: bool) -> Iterator[Refusal]:
     elif path.suffix.lower() in _CODE:
         if not allowed:
             yield Refusal(name, "code that came with the model; convert it to an architecture that vLLM has built in")
+    elif path.parent == folder and path.match(CONSOLIDATED):
+        if not allowed:
+            yield Refusal(name, CONSOLIDATED_WHY)
     elif path.suffix.lower() != ".safetensors" and is_pickle(path):
         yield from _refused_pickle(name, path, allowed)
     elif path.suffix == ".json" and path.parent == folder and path.name != "tokenizer.json":
-        yield from _asks_for_code(name, path)
+        yield from _refused_keys(name, path)
 
 
 def _refused_pickle(name: str, path: Path, allowed: bool) -> Iterator[Refusal]:
@@ -82,15 +90,15 @@ def _refused_pickle(name: str, path: Path, allowed: bool) -> Iterator[Refusal]:
         yield Refusal(name, f"a pickle or archive, {said}; convert it to safetensors in a sandbox, or remove it")
 
 
-def _asks_for_code(name: str, path: Path) -> Iterator[Refusal]:
+def _refused_keys(name: str, path: Path) -> Iterator[Refusal]:
     try:
         config = read_json(path)
     except InputError as error:
         yield Refusal(name, str(error))
         return
-    for key in _ASKS_FOR_CODE:
+    for key, why in _REFUSED_KEYS.items():
         if config.get(key):
-            yield Refusal(name, f"{key} asks to run Python code that came with the model")
+            yield Refusal(name, f"{key} {why}")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -16,8 +16,17 @@ from diffbehav.intake.tokenizer_file import (
     read_chat_templates,
     read_tokenizer,
 )
+from diffbehav.intake.weight_files import refuse_consolidated, weight_files
 from diffbehav.records import digest
 
+LEADS_AWAY = {
+    "auto_map": "asks to run Python code that came with the model, which is refused. Convert the model to an "
+    "architecture that vLLM has built in and remove auto_map",
+    "speculators_config": "makes vLLM serve another model than the one in the folder. Name the folder of that model",
+    "configuration_files": "names another configuration to be read in place of config.json. Remove it",
+    "fast_tokenizer_files": "names another tokenizer to be read in place of tokenizer.json. Remove it",
+}
+"""Keys of a configuration that make an engine run or read something else -> why that is refused, and the remedy."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DECIDES_TOKENS = (
     "config.json",
@@ -26,6 +35,9 @@ _DECIDES_TOKENS = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "params.json",
+    "*quant*_config.json",
+    "sparse_attention_config.json",
     "*.jinja",
     f"{NAMED_TEMPLATES}/*.jinja",
 )
@@ -97,7 +109,8 @@ def read_model(folder: Path) -> Model:
             else ("not a model folder: there is no config.json")
         )
         raise InputError(f"{folder}: {kind}.")
-    _refuse_custom_code(folder)
+    _refuse_detours(folder)
+    refuse_consolidated(folder)
     tensors = _all_tensors(folder)
     files = deciding_files(folder)
     return _model(folder, files=files, identity=files, tensors=tensors)
@@ -112,7 +125,7 @@ def read_declared(folder: Path, *, address: str, context_length: int) -> Model:
     _check_folder(folder)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: there is no config.json; name a folder with config, tokenizer and chat template.")
-    _refuse_custom_code(folder)
+    _refuse_detours(folder)
     files = deciding_files(folder, _DECIDES_TOKENS)
     declared = _model(folder, files=files, identity={"address": address, "files": files}, tensors={})
     return replace(declared, context_length=min(context_length, declared.context_length))
@@ -168,18 +181,17 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _refuse_custom_code(folder: Path) -> None:
+def _refuse_detours(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
-        if path.is_file() and "auto_map" in read_json(path):
-            raise InputError(
-                f"{path}: auto_map asks to run Python code that came with the model, which is refused. "
-                "Convert the model to an architecture that vLLM has built in and remove auto_map."
-            )
+        config = read_json(path) if path.is_file() else {}
+        for key, why in LEADS_AWAY.items():
+            if key in config:
+                raise InputError(f"{path}: {key} {why}.")
 
 
 def _all_tensors(folder: Path) -> Mapping[str, tuple[int, ...]]:
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = weight_files(folder)
     if not weights:
         pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
         if pickled:
@@ -188,12 +200,6 @@ def _all_tensors(folder: Path) -> Mapping[str, tuple[int, ...]]:
                 "them with model.save_pretrained(folder, safe_serialization=True) in a sandbox."
             )
         raise InputError(f"{folder}: no weights: there is no *.safetensors file.")
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        declared = set(read_json(index).get("weight_map", {}).values())
-        missing = sorted(declared - {path.name for path in weights})
-        if missing:
-            raise InputError(f"{index}: declares {', '.join(missing)}, which the folder lacks. Download again.")
     return {name: shape for path in weights for name, shape in tensor_shapes(path).items()}
 
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from diffbehav.errors import InputError
-from diffbehav.intake.json_file import read_json
 from diffbehav.intake.safetensors_header import Tensor, read_header
+from diffbehav.intake.weight_files import weight_files
 
 PIECE = 1 << 21
 """Elements that are read at once."""
@@ -42,23 +42,6 @@ def weight_tensors(folder: Path) -> Mapping[str, Tensor]:
                 )
             found[name] = tensor
     return found
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder that hold its weights."""
-    present = sorted(folder.glob("*.safetensors"))
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return present
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict):
-        raise InputError(f"{index}: has no weight_map. Copy the file again from its source.")
-    declared = set(map(str, weight_map.values()))
-    missing = sorted(declared - {path.name for path in present})
-    if missing:
-        names = ", ".join(map(repr, missing[:8]))
-        raise InputError(f"{index}: declares {names}, which the folder lacks. Download again.")
-    return [path for path in present if path.name in declared]
 
 
 def row_elements(tensor: Tensor, piece: int) -> int:

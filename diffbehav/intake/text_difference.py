@@ -10,6 +10,7 @@ from diffbehav.records import differences
 
 CONFIGURATIONS = (
     "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "params.json", "hf_quant_config.json",
 )  # fmt: skip
 MOST = 50
 """Differences of one kind that are listed; all are counted."""

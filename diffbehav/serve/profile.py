@@ -43,6 +43,10 @@ def engine_arguments(
         "max_logprobs": top_k,
         "seed": 0,
         "disable_log_stats": True,
+        # Left to itself vLLM prefers files in Mistral's format, which are not those that a manifest is made of.
+        "load_format": "safetensors",
+        "config_format": "hf",
+        "tokenizer_mode": "hf",
         "use_tqdm_on_load": False,
     }
     arguments |= _gpu(engines) if gpu else _cpu(folder, max_model_len=max_model_len)

@@ -81,6 +81,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "kernels.so": (lambda path: path.write_bytes(b"\x7fELF"), "code that came with the model"),
     "processor_config.json": (lambda path: write_json(path, {"auto_map": {"A": "x.A"}}), "auto_map asks to run"),
     "extra.json": (lambda path: write_json(path, {"trust_remote_code": True}), "trust_remote_code asks to run"),
+    "draft_config.json": (lambda path: write_json(path, {"speculators_config": {"a": 1}}), "makes vLLM serve another"),
+    "consolidated.safetensors": (lambda path: save_file({}, str(path)), "vLLM by itself loads it in place of"),
     "broken.json": (lambda path: path.write_text("{"), "broken JSON"),
     "pipe": (os.mkfifo, "no regular file"),
     "gone": (lambda path: path.symlink_to("nowhere"), "a link to a folder or to nothing"),
@@ -127,13 +129,14 @@ def test_a_folder_with_pickled_weights_alone_is_told_and_refused(run: Run, candi
 def test_tokenizer_and_configuration_are_compared(run: Run, candidate: Path, trusted: Path) -> None:
     write_tokenizer(candidate, words=["<end>", "<user>", "world", "hello", "he", "llo", HOSTILE], special=1)
     write_json(candidate / "generation_config.json", {"temperature": 0.5})
+    write_json(candidate / "hf_quant_config.json", {"quant_method": "fp8"})
     config = json.loads((candidate / "config.json").read_text())
     write_json(candidate / "config.json", config | {"rope_theta": 1, "nested": {"x": [1, 2]}})
     _, out, _ = run("inspect", candidate, "--against", trusted, "--format", "json")
     found = json.loads(out)
     places = {(each["file"], each["path"]): (each["candidate"], each["trusted"]) for each in found["settings"]}
     assert places["config.json", "rope_theta"] == ("1", None)
-    assert ("generation_config.json", "") in places
+    assert ("generation_config.json", "") in places and ("hf_quant_config.json", "") in places
     tokens = found["tokenizer"]
     assert tokens["sizes"] == [7, 6]
     assert tokens["moved"] == [["hello", 3, 2], ["world", 2, 3]]

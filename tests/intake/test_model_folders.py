@@ -17,6 +17,7 @@ from diffbehav.intake import (
     read_adapter,
     read_model,
 )
+from diffbehav.organism import shipped
 
 WORDS = ["<end>", "<user>", "hello", "world", "he", "llo"]
 
@@ -85,6 +86,22 @@ def test_one_changed_byte_of_a_weight_changes_the_digest_and_a_note_does_not(fol
     assert read_model(folder).digest != before
 
 
+@pytest.mark.parametrize(
+    "name", ["params.json", "hf_quant_config.json", "quantize_config.json", "sparse_attention_config.json"]
+)
+def test_a_configuration_that_vllm_reads_beside_the_main_one_counts_in_the_digest(folder: Path, name: str) -> None:
+    before = read_model(folder)
+    write_json(folder / name, {})
+    after = read_model(folder)
+    assert after.files.keys() - before.files.keys() == {name}
+    assert after.digest != before.digest
+
+
+def test_the_shipped_trusted_model_has_the_digest_of_the_shipped_baseline() -> None:
+    manifest = json.loads((Path(__file__).parents[2] / "baselines" / "agent_context" / "baseline.json").read_text())
+    assert read_model(shipped("trusted")).digest == manifest["digests"]["model"]
+
+
 def test_a_template_in_the_tokenizer_config_is_found(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
     named = [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]
@@ -114,6 +131,10 @@ def lose_shard(folder: Path) -> None:
     write_json(folder / "model.safetensors.index.json", {"weight_map": {"a": "model-2.safetensors"}})
 
 
+def mistral_weights(folder: Path) -> None:
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+
+
 def set_config(**values: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
@@ -141,7 +162,11 @@ def remove(name: str) -> Callable[[Path], None]:
         (cut_weights, "declares 96 bytes of weights, the file holds 95"),
         (spoil_header, "the header cannot be read"),
         (overlong_header, "does not fit a file of 10 bytes"),
-        (lose_shard, r"declares model-2\.safetensors, which the folder lacks"),
+        (lose_shard, r"declares 'model-2\.safetensors', which the folder lacks"),
+        (mistral_weights, r"consolidated\.safetensors: .* loads it in place of the other weights.*Remove it"),
+        (set_config(speculators_config={}), "speculators_config makes vLLM serve another model"),
+        (set_config(configuration_files=["config.5.0.0.json"]), "configuration_files names another configuration"),
+        (lambda f: write_json(f / "tokenizer_config.json", {"fast_tokenizer_files": []}), "fast_tokenizer_files names"),
         (remove("tokenizer.json"), r"no tokenizer\.json"),
         (lambda f: (f / "tokenizer.json").write_text("{}"), r"has no model\.vocab"),
         (remove("chat_template.jinja"), "no chat template"),

@@ -27,6 +27,11 @@ def test_two_engines_share_one_gpu(tiny: Path) -> None:
     assert arguments(tiny, gpu=True)["gpu_memory_utilization"] == 0.45
 
 
+def test_vllm_reads_the_files_that_are_digested_whatever_else_the_folder_holds(tiny: Path) -> None:
+    told = arguments(tiny)
+    assert (told["load_format"], told["config_format"], told["tokenizer_mode"]) == ("safetensors", "hf", "hf")
+
+
 @pytest.mark.parametrize(("rank", "served"), [(1, 1), (4, 8), (33, 64)])
 def test_the_served_rank_is_the_next_that_vllm_knows(tiny: Path, tmp_path: Path, rank: int, served: int) -> None:
     with_adapter = arguments(tiny, adapter=write_adapter(tmp_path, seed=0, rank=rank))

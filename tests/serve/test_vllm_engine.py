@@ -1,6 +1,7 @@
 """A served model answers and scores as the model itself does, whatever happens to its process."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from diffbehav.errors import InfrastructureError, InputError
+from diffbehav.intake.safetensors_header import read_header
 from diffbehav.records import Completion, Prompt, Sampling, Score
 from diffbehav.serve import Engine, Engines, NotServed, open_engine
 from diffbehav.serve.served_model import MAX_RESTARTS
@@ -153,6 +155,25 @@ def test_a_prompt_that_does_not_fit_is_refused_with_its_length(loop: asyncio.Run
         loop.run(twins.trusted.complete(long, 0, SAMPLING))
     with pytest.raises(NotServed, match="condition long"):
         loop.run(twins.trusted.score(long, [70] * SAMPLING.max_tokens))
+
+
+def test_weights_and_configuration_that_the_digests_pass_over_are_not_served(
+    loop: asyncio.Runner, tmp_path: Path, prompts: list[Prompt], answers: list[Completion]
+) -> None:
+    folder, other = tmp_path / "model", tmp_path / "other"
+    for path, seed in ((folder, 0), (other, 9)):
+        path.mkdir()
+        write_model(path, seed=seed)
+    (other / "model.safetensors").rename(folder / "consolidated.safetensors")
+    (folder / "params.json").write_text('{"dim": 1}')
+    (folder / "tekken.json").write_text("{}")
+    names = dict.fromkeys(read_header(folder / "model.safetensors"), "model.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    engine = loop.run(open_engine(folder, None, max_model_len=MAX_MODEL_LEN, top_k=TOP_K, tool_format="hermes"))
+    try:
+        assert answer_all(loop, engine, prompts[:40], SAMPLING) == answers[:40]
+    finally:
+        loop.run(engine.close())
 
 
 def test_an_interrupt_of_the_process_group_leaves_the_engines_alive(
