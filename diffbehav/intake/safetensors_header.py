@@ -10,6 +10,8 @@ from diffbehav.errors import InputError
 
 _LENGTH_BYTES = 8
 _LARGEST_HEADER = 100_000_000
+_MOST_DIMENSIONS = 16
+_MOST_ELEMENTS = 1 << 63
 _BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "BOOL": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1,
@@ -50,7 +52,7 @@ def read_header(path: Path) -> Mapping[str, Tensor]:
         header = json.loads(text, object_pairs_hook=_once)
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         tensors = {name: _tensor(path, entry, _LENGTH_BYTES + length) for name, entry in entries.items()}
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _corrupt(path, f"the header cannot be read ({error!r:.200})") from error
     _check_filled(path, tensors, start=_LENGTH_BYTES + length, size=size)
     return tensors
@@ -66,10 +68,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _tensor(path: Path, entry: Mapping[str, Any], start: int) -> Tensor:
     first, end = entry["data_offsets"]
+    if len(entry["shape"]) > _MOST_DIMENSIONS:
+        raise ValueError(f"a shape of {len(entry['shape']):,} dimensions")
     shape = tuple(int(n) for n in entry["shape"])
     tensor = Tensor(path, str(entry["dtype"]), shape, start + int(first), int(end) - int(first))
     if not 0 <= first <= end or min(shape, default=0) < 0:
         raise ValueError(f"data_offsets {entry['data_offsets']!r} of shape {shape!r}")
+    if tensor.elements > _MOST_ELEMENTS:
+        raise ValueError(f"{tensor.elements} elements")
     width = _BYTES.get(tensor.dtype)
     if width is not None and tensor.elements * width != tensor.bytes:
         raise ValueError(f"shape {shape!r} of {tensor.dtype} in {tensor.bytes} bytes")

@@ -7,11 +7,14 @@ from typing import Any
 
 from diffbehav.errors import InputError
 from diffbehav.intake.json_file import read_json
+from diffbehav.intake.regular import check_regular
 from diffbehav.records import digest
 
 DEFAULT = "default"
 NAMED_TEMPLATES = "additional_chat_templates"
 """Folder of templates beside the default one."""
+_LARGEST_TEMPLATE = 1 << 20
+_MOST_TEMPLATES = 100
 _DECIDES_IDS = ("added_tokens", "normalizer", "pre_tokenizer", "model", "decoder")
 
 
@@ -67,18 +70,31 @@ def read_chat_templates(folder: Path) -> Mapping[str, str]:
 
     Where tools are offered, one called `tool_use` is taken in place of the default.
     """
-    found = {file.stem: _text(file) for file in sorted((folder / NAMED_TEMPLATES).glob("*.jinja"))}
+    files = sorted((folder / NAMED_TEMPLATES).glob("*.jinja"))
+    if len(files) > _MOST_TEMPLATES:
+        raise InputError(f"{folder / NAMED_TEMPLATES}: {len(files):,} templates; at most {_MOST_TEMPLATES} are read.")
+    found = {file.stem: _text(file) for file in files}
     file = folder / "chat_template.jinja"
-    if file.is_file():
+    if file.exists():
         return found | {DEFAULT: _text(file)}
     config = folder / "tokenizer_config.json"
     template = read_json(config).get("chat_template") if config.is_file() else None
     entries = template if isinstance(template, list) else [{"name": DEFAULT, "template": template}]
     named = {str(each.get("name")): each.get("template") for each in entries if isinstance(each, dict)}
-    return {name: text for name, text in named.items() if isinstance(text, str)} | found
+    inline = {name: text for name, text in named.items() if isinstance(text, str)}
+    for text in inline.values():
+        _check_size(config, len(text))
+    return inline | found
+
+
+def _check_size(path: Path, size: int) -> None:
+    if size > _LARGEST_TEMPLATE:
+        raise InputError(f"{path}: a chat template of {size:,} bytes; at most {_LARGEST_TEMPLATE:,} are read.")
 
 
 def _text(path: Path) -> str:
+    check_regular(path)
+    _check_size(path, path.stat().st_size)
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

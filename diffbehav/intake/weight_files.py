@@ -4,6 +4,7 @@ from pathlib import Path
 
 from diffbehav.errors import InputError
 from diffbehav.intake.json_file import read_json
+from diffbehav.intake.regular import check_regular
 
 CONSOLIDATED = "consolidated*.safetensors"
 CONSOLIDATED_WHY = (
@@ -15,6 +16,8 @@ CONSOLIDATED_WHY = (
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that an engine loads: those of the index, without one all there are."""
     present = sorted(folder.glob("*.safetensors"))
+    for path in present:
+        check_regular(path)
     index = folder / "model.safetensors.index.json"
     if not index.is_file():
         return present

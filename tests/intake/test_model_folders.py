@@ -1,7 +1,9 @@
 """A model folder is read whole, or refused with the place and a remedy."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from diffbehav.intake import (
     read_adapter,
     read_model,
 )
+from diffbehav.intake.inspection import inspect_model
 from diffbehav.organism import shipped
 
 WORDS = ["<end>", "<user>", "hello", "world", "he", "llo"]
@@ -180,6 +183,48 @@ def test_what_cannot_be_served_is_refused_with_its_place(
         read_model(folder)
     assert str(caught.value).startswith(str(folder))
     assert caught.value.exit_code == 2
+
+
+ENDLESS: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "a pipe as weights": ("model.safetensors", os.mkfifo, "no regular file"),
+    "a device as weights": ("more.safetensors", lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    "a link to nothing as weights": ("more.safetensors", lambda path: path.symlink_to("gone"), "no regular file"),
+    "a pipe as a template": ("additional_chat_templates/x.jinja", os.mkfifo, "no regular file"),
+    "a device as a template": (
+        "additional_chat_templates/x.jinja", lambda path: path.symlink_to("/dev/zero"), "no regular file",
+    ),
+    "a pipe as the template": ("chat_template.jinja", os.mkfifo, "no regular file"),
+    "a huge template": ("chat_template.jinja", lambda path: path.write_bytes(b" " * (4 << 20)), "at most 1,048,576"),
+    "a huge template in JSON": (
+        "tokenizer_config.json", lambda path: write_json(path, {"chat_template": " " * (4 << 20)}), "at most 1,048,576",
+    ),
+}  # fmt: skip
+
+
+def give_up(_signal: int, _frame: object) -> None:
+    raise TimeoutError
+
+
+@pytest.mark.parametrize("read", [read_model, lambda folder: inspect_model(folder, None)], ids=["run", "inspect"])
+@pytest.mark.parametrize("case", ENDLESS)
+def test_a_file_that_would_never_end_is_refused_before_it_is_read(
+    folder: Path, case: str, read: Callable[[Path], object]
+) -> None:
+    name, spoil, message = ENDLESS[case]
+    if name == "tokenizer_config.json":
+        (folder / "chat_template.jinja").unlink()
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    spoil(folder / name)
+    # Without the refusal the read would hold up every test behind it, or take all memory.
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, 5)
+    try:
+        with pytest.raises(InputError, match=message) as caught:
+            read(folder)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert str(folder / name) in str(caught.value)
 
 
 def test_a_model_without_an_end_of_turn_is_refused(folder: Path) -> None:

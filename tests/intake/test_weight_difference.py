@@ -203,6 +203,9 @@ def test_an_adapter_that_is_no_plain_lora_is_refused(tmp_path: Path) -> None:
         ({"w": ("F32", (2, 2), b"\0" * 12)}, r"shape \(2, 2\) of F32 in 12 bytes"),
         ({"w": ("F32", (-1,), b"")}, "data_offsets"),
         ({"w": ("F32", ("x",), b"")}, "header cannot be read"),
+        ({"w": ("new", (float("inf"),), b"")}, "header cannot be read"),
+        ({"w": ("new", (3,) * 100_000, b"")}, "a shape of 100,000 dimensions"),
+        ({"w": ("new", (2**32, 2**32), b"")}, "18446744073709551616 elements"),
     ],
 )
 def test_a_header_whose_numbers_do_not_agree_is_refused(
