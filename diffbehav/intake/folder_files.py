@@ -8,7 +8,8 @@ from typing import NamedTuple
 from diffbehav.errors import InputError
 from diffbehav.intake.json_file import read_json
 from diffbehav.intake.manifest import LEADS_AWAY, sha256_of
-from diffbehav.intake.pickles import is_pickle, scan_pickle
+from diffbehav.intake.pickles import is_compressed, is_pickle, scan_pickle
+from diffbehav.intake.safetensors_header import read_header
 from diffbehav.intake.weight_files import CONSOLIDATED, CONSOLIDATED_WHY
 
 _CODE = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".ipynb")
@@ -71,10 +72,22 @@ def _refused(folder: Path, path: Path, allowed: bool) -> Iterator[Refusal]:
     elif path.parent == folder and path.match(CONSOLIDATED):
         if not allowed:
             yield Refusal(name, CONSOLIDATED_WHY)
-    elif path.suffix.lower() != ".safetensors" and is_pickle(path):
+    elif path.suffix.lower() == ".safetensors":
+        yield from _refused_weights(name, path, allowed)
+    elif is_pickle(path):
         yield from _refused_pickle(name, path, allowed)
     elif path.suffix == ".json" and path.parent == folder and path.name != "tokenizer.json":
         yield from _refused_keys(name, path)
+
+
+def _refused_weights(name: str, path: Path, allowed: bool) -> Iterator[Refusal]:
+    try:
+        read_header(path)
+    except InputError as error:
+        if is_pickle(path):
+            yield from _refused_pickle(name, path, allowed)
+        else:
+            yield Refusal(name, str(error))
 
 
 def _refused_pickle(name: str, path: Path, allowed: bool) -> Iterator[Refusal]:
@@ -85,7 +98,9 @@ def _refused_pickle(name: str, path: Path, allowed: bool) -> Iterator[Refusal]:
         said = "no dangerous import found"
         if scan.unknown:
             said = f"imports that picklescan does not know: {_some(scan.unknown)}"
-        if scan.reason:
+        if is_compressed(path):
+            said = "compressed, so its imports are not seen"
+        elif scan.reason:
             said = f"not scanned to its end ({scan.reason})"
         yield Refusal(name, f"a pickle or archive, {said}; convert it to safetensors in a sandbox, or remove it")
 

@@ -5,10 +5,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from diffbehav.intake.confined import answer, confined
+from diffbehav.intake.pickle_bytes import would_call
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npy", ".npz", ".dill", ".zip")
 """Suffixes of files whose loaders unpickle."""
-_MAGIC = (*(b"\x80" + bytes([version]) for version in range(2, 6)), b"PK\x03\x04", b"PK\x05\x06", b"7z\xbc\xaf")
+_TEXT = (".json", ".md", ".txt", ".md5", ".sha256")
+"""Last suffixes of files about a file: pytorch_model.bin.index.json."""
+_MAGIC = (
+    *(b"\x80" + bytes([version]) for version in range(2, 6)), b"PK\x03\x04", b"PK\x05\x06", b"7z\xbc\xaf", b"\x93NUMPY",
+)  # fmt: skip
+_COMPRESSED = (
+    b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"]\x00\x00", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18",
+    b"x\x01", b"x\x9c", b"x\xda",
+)  # fmt: skip
+"""gzip, bzip2, xz, lzma, zstandard, lz4 and zlib, through which loaders read as if it were not there."""
+_TAR = (257, b"ustar")
 
 
 class PickleScan(NamedTuple):
@@ -23,11 +34,23 @@ class PickleScan(NamedTuple):
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file has a suffix or a beginning of what loaders unpickle."""
-    if path.suffix.lower() in PICKLED:
+    """Whether a file has a suffix, a beginning or a content of what loaders unpickle."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] not in _TEXT and any(suffix in PICKLED for suffix in suffixes):
         return True
+    start = _beginning(path)
+    place, tar = _TAR
+    return start.startswith((*_MAGIC, *_COMPRESSED)) or start[place:].startswith(tar) or would_call(path)
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a file must be decompressed before its imports could be seen."""
+    return _beginning(path).startswith(_COMPRESSED)
+
+
+def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(4).startswith(_MAGIC)
+        return file.read(512)
 
 
 def scan_pickle(path: Path) -> PickleScan:

@@ -1,10 +1,15 @@
 """`diffbehav inspect`: what is refused, what is told, and how it ends."""
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import pickle
 import shutil
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,12 +75,41 @@ def zipped(path: Path) -> None:
         archive.writestr("archive/data.pkl", pickle.dumps(Evil()))
 
 
+def old_pickle(path: Path) -> None:
+    """Protocol 0 has no first bytes of its own."""
+    path.write_bytes(pickle.dumps(Evil(), protocol=0))
+
+
+def bare_pickle(path: Path) -> None:
+    """Without its first two bytes, behind what a reader may skip."""
+    path.write_bytes(b"X" + (2 << 20).to_bytes(4, "little") + b" " * (2 << 20) + b"0" + pickle.dumps(Evil())[2:])
+
+
+def tarred(path: Path) -> None:
+    with tarfile.open(path, "w") as archive:
+        archive.add(__file__, "data.pkl")
+
+
+def compressed(by: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(by(pickle.dumps(Evil())))
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "pytorch_model.bin": (lambda path: path.write_bytes(pickle.dumps(Evil())), "imports posix.system; loading it runs"),
     "model.pt": (zipped, "imports posix.system"),
     "optimizer.pkl": (lambda path: path.write_bytes(pickle.dumps([1, 2])), "no dangerous import found; convert"),
     "state.ckpt": (lambda path: path.write_bytes(pickle.dumps(Path("a"))), "does not know: pathlib"),
     "weights.dat": (lambda path: path.write_bytes(pickle.dumps(Evil())), "imports posix.system"),
+    "upper.SAFETENSORS": (lambda path: path.write_bytes(pickle.dumps(Evil())), "imports posix.system"),
+    "optimizer.data": (old_pickle, "imports posix.system"),
+    "weights.pth.tar": (old_pickle, "imports posix.system"),
+    "notes.txt": (bare_pickle, "imports posix.system"),
+    "scaler.pkl.gz": (compressed(gzip.compress), "compressed"),
+    "scaler.gz": (compressed(gzip.compress), "compressed"),
+    "scaler": (compressed(bz2.compress), "compressed"),
+    "scaler.dat": (compressed(lzma.compress), "compressed"),
+    "joblib": (compressed(zlib.compress), "compressed"),
+    "files": (tarred, "a pickle or archive"),
     "broken.pth": (lambda path: path.write_bytes(b"\x80\x04nothing"), "a pickle or archive"),
     "modeling_x.py": (lambda path: path.write_text("import os"), "code that came with the model"),
     "kernels.so": (lambda path: path.write_bytes(b"\x7fELF"), "code that came with the model"),
@@ -106,6 +140,45 @@ def test_what_could_run_code_is_refused_with_21_after_everything_was_told(
 def test_an_ordinary_folder_has_no_refusal(candidate: Path) -> None:
     assert refusals(candidate) == []
     assert all(not refusals(shipped(name)) for name in ("trusted", "marker"))
+
+
+def test_a_safetensors_file_below_the_folder_is_looked_at_too(candidate: Path) -> None:
+    (candidate / "deep").mkdir()
+    for write in (old_pickle, lambda path: path.write_bytes(b"nothing")):
+        write(candidate / "deep" / "x.safetensors")
+        assert [each.name for each in refusals(candidate)] == ["deep/x.safetensors"]
+
+
+ORDINARY = {
+    ".gitattributes": b"*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
+    "README.md": b"---\nlicense: apache-2.0\n---\n# A model\n1. Read this.\n",
+    "LICENSE": b"(c) 2024 somebody\ncopying\nallowed\nR",
+    "NOTICE": b"N.B. nothing to note",
+    "CHANGELOG": b"Version 1.0\nchanges:\n\nRelease\nParts\nVersion 2.0\nRest\n",
+    "cards.txt": b"cat\ndog\nRabbit\n",
+    "vocab.txt": b"(\n)\n.\n0\n1\nc\nat\nR\n",
+    "merges.txt": b"#version: 0.2\n\xc4\xa0 t\nh e\n",
+    "pytorch_model.bin.index.json": b'{"metadata": {}, "weight_map": {}}',
+    "model.bin.sha256": b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  model.bin\n",
+    "vocab.json": b'{"a": 0}',
+    "train.jsonl": b'{"a": 0}\n{"b": 1}\n',
+    "logo.png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01",
+    "logo.gif": b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00!\xf9\x04",
+    "logo.jpg": b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01",
+    "paper.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    "tokenizer.model": b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02\n\x0c\n\x03<s>",
+    "model.gguf": b"GGUF\x03\x00\x00\x00\x23\x01\x00\x00\x00\x00\x00\x00",
+    "empty": b"",
+}
+
+
+def test_ordinary_files_beside_the_weights_have_no_refusal(candidate: Path) -> None:
+    for name, raw in ORDINARY.items():
+        (candidate / name).write_bytes(raw)
+    # A header of 1,152 bytes: the file begins as a pickle of protocol 4 does.
+    save_file({"w" * 1092: np.ones(1)}, str(candidate / "other.safetensors"))
+    assert (candidate / "other.safetensors").read_bytes()[:2] == b"\x80\x04"
+    assert refusals(candidate) == []
 
 
 def test_a_file_can_be_allowed_by_name_but_not_a_dangerous_pickle(run: Run, candidate: Path) -> None:
