@@ -303,17 +303,17 @@ def table(heads: Sequence[Children], rows: Sequence[Sequence[Children]], *, kind
     return html.Div(made, className="scroll", tabIndex="0", role="region", **{"aria-label": "table"})
 
 
-def pager(view: View, *, total: int) -> html.Div:
-    """Links to the pages of a table of `total` rows."""
-    page, last = view.number("p"), max(0, (total - 1) // ROWS)
-    first = page * ROWS
+def pager(view: View, *, total: int, size: int = ROWS, key: str = "p", of: str = "rows") -> html.Div:
+    """Links to the pages, of `size` each, of `total` rows or columns of a table; `key` has the page in the address."""
+    page, last = view.number(key), max(0, (total - 1) // size)
+    first = page * size
     parts: list[Children] = [
-        html.Span(f"rows {number(min(first + 1, total))} to {number(min(first + ROWS, total))} of {number(total)}")
+        html.Span(f"{of} {number(min(first + 1, total))} to {number(min(first + size, total))} of {number(total)}")
     ]
     if page > 0:
-        parts.insert(0, link("‹ previous", view.href(p=str(page - 1)), className="chip"))
+        parts.insert(0, link("‹ previous", view.href(**{key: str(page - 1)}), className="chip"))
     if page < last:
-        parts.append(link("next ›", view.href(p=str(page + 1)), className="chip"))
+        parts.append(link("next ›", view.href(**{key: str(page + 1)}), className="chip"))
     return html.Div(parts, className="pager")
 
 

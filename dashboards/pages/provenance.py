@@ -2,13 +2,13 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash import html
 
 from dashboards.charts import Chart
-from dashboards.elements import Children, command, shown, table, tag
+from dashboards.elements import ROWS, Children, command, number, pager, shown, table, tag
 from dashboards.runs import OpenRun
 from dashboards.view import View
 from diffbehav import untrusted
@@ -17,6 +17,13 @@ PATH = ("provenance",)
 TITLE = "Provenance"
 CHARTS: dict[str, Chart] = {}
 LINES = 400
+"""Lines of each text that are compared."""
+LINE = 400
+"""Characters of a line that are shown."""
+DIFF = 40_000
+"""Bytes of one difference as it is sent."""
+ELEMENT = 120
+"""Bytes that a line takes beside its text."""
 SIDES = ("candidate", "trusted")
 TEXTS = {
     "chat_template": "Chat template",
@@ -25,14 +32,14 @@ TEXTS = {
 }
 
 
-def page(run: OpenRun, _view: View) -> list[Children]:
-    """The provenance page."""
+def page(run: OpenRun, view: View) -> list[Children]:
+    """The provenance page; `p` a page of the files."""
     sides = run.facts["sides"]
     return [
         html.H2("Both sides"),
         _sides(sides),
         html.H2("Files"),
-        _files(sides),
+        *_files(sides, view),
         *[part for key, title in TEXTS.items() for part in _text_diff(key, title, run.facts.get("texts", {}))],
         html.H2("Checks before collecting"),
         _checks(run.facts.get("checks", [])),
@@ -60,17 +67,21 @@ def _sides(sides: Mapping[str, Any]) -> Children:
     )
 
 
-def _files(sides: Mapping[str, Any]) -> Children:
+def _files(sides: Mapping[str, Any], view: View) -> list[Children]:
     files = {side: sides[side].get("files") or {} for side in ("candidate", "trusted")}
     names = sorted(files["candidate"].keys() | files["trusted"].keys())
     if not names:
-        return html.P("The digests of the files were not recorded.")
+        return [html.P("The digests of the files were not recorded.")]
+    first = view.number("p") * ROWS
     body = [
         [shown(name), *(html.Td(shown(files[side].get(name, "absent"))[:16], className="mono") for side in files),
          _same(*(files[side].get(name) for side in files))]
-        for name in names
+        for name in names[first : first + ROWS]
     ]  # fmt: skip
-    return table(["file (sha256)", "candidate", "trusted", ""], body)
+    return [
+        table(["file (sha256)", "candidate", "trusted", ""], body),
+        pager(view, total=len(names)) if len(names) > ROWS else "",
+    ]
 
 
 def _same(candidate: object, trusted: object) -> html.Span:
@@ -98,12 +109,32 @@ def _text_diff(key: str, title: str, texts: Mapping[str, Any]) -> list[Children]
             n=3,
         )
     )
-    kinds = {"+": "line added", "-": "line removed", "@": "line place"}
-    drawn = [
-        html.Span(untrusted.visible(line[:400]) + "\n", className=kinds.get(line[:1], "line"))
-        for line in lines[: 2 * LINES]
+    drawn, cut = _lines(lines)
+    notes = [f"The last {number(cut)} of {number(len(lines))} lines are cut."] if cut else []
+    longest = max(len((text or "").splitlines()) for text in (candidate, trusted))
+    if longest > LINES:
+        notes.append(f"Only the first {LINES} of {number(longest)} lines are compared.")
+    return [
+        html.H2(title),
+        tag("≠ different", "changed"),
+        html.Pre(drawn, className="text mono diff", dir="ltr"),
+        *(html.P(note, className="note") for note in notes),
     ]
-    return [html.H2(title), tag("≠ different", "changed"), html.Pre(drawn, className="text mono diff", dir="ltr")]
+
+
+def _lines(diff: Sequence[str]) -> tuple[list[Children], int]:
+    """The first lines that fit, and how many do not: hidden characters take eight times their room once visible."""
+    kinds = {"+": "line added", "-": "line removed", "@": "line place"}
+    drawn, left = [], DIFF
+    for line in diff:
+        text = untrusted.visible(line[:LINE])
+        if len(line) > LINE:
+            text += f" … {number(len(line) - LINE)} characters cut"
+        left -= len(json.dumps(text)) + ELEMENT
+        if left < 0:
+            break
+        drawn.append(html.Span(text + "\n", className=kinds.get(line[:1], "line")))
+    return drawn, len(diff) - len(drawn)
 
 
 def _checks(checks: list[Mapping[str, Any]]) -> Children:
@@ -140,4 +171,4 @@ def _settings(facts: Mapping[str, Any]) -> Children:
 def shown_json(value: object) -> str:
     """A recorded value on one line."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return untrusted.visible(text[:2_000])
+    return shown(text[:2_000], most=2_000)

