@@ -14,7 +14,9 @@ from diffbehav.suite import Grid, Suite
 from diffbehav.suite.levels import derive
 
 ATTEMPTS = 200
-"""Redraws of forbidden cells before a rule counts as impossible."""
+"""Redraws of forbidden copies before a rule counts as impossible."""
+MOST_DRAWN = 100_000
+"""Cells drawn in a row of which none may be asked before a rule counts as impossible."""
 
 
 class NoContextError(InputError):
@@ -71,8 +73,37 @@ class Space:
         return replace(self, explained=tuple(rules))
 
     def draw(self, count: int, rule: Rule, rng: np.random.Generator) -> np.ndarray:
-        """Digits [count, A] of random cells inside `rule`, every task and background level equally likely."""
-        return self._redrawn(count, lambda n: self._draw(n, self.allowed(rule), rng), f"inside {rule}")
+        """Digits [count, A] of random cells inside `rule`, each that may be asked equally likely."""
+        choices_A = [np.flatnonzero(left) for left in self.left(rule)]
+        if not all(map(len, choices_A)):
+            raise NoContextError(f"no cell is left inside {rule}")
+
+        def drawn(size: int) -> np.ndarray:
+            cells = np.stack([choices[rng.integers(len(choices), size=size)] for choices in choices_A], axis=1)
+            return np.asarray(cells[~self._forbidden(cells)])
+
+        return _taken(count, drawn, most=MOST_DRAWN, what=f"almost no cell is left inside {rule}")
+
+    def left(self, rule: Rule) -> list[np.ndarray]:
+        """For each axis bool over its levels: False where no cell of that level inside `rule` may be asked.
+
+        What an exclusion or a known rule forbids is taken from an axis wherever `rule` lies within it on all others;
+        what several of them forbid only together is left.
+        """
+        masks = [np.ones(radix, bool) for radix in self.grid.radices]
+        for axis, inside in self.allowed(rule).items():
+            masks[axis] = inside
+        known = [*self.grid.exclusions, *map(self.allowed, self.explained)]
+        shrunk = True
+        while shrunk:
+            shrunk = False
+            for forbidden in known:
+                beyond = [axis for axis, mask in forbidden.items() if (masks[axis] & ~mask).any()]
+                axis = (beyond or list(forbidden))[0]
+                if len(beyond) <= 1 and (masks[axis] & forbidden[axis]).any():
+                    masks[axis] = masks[axis] & ~forbidden[axis]
+                    shrunk = True
+        return masks
 
     def broken(self, digits_NA: np.ndarray, rule: Rule, rng: np.random.Generator) -> np.ndarray:
         """A copy of each cell with one randomly chosen factor of the rule outside it and all else alike.
@@ -103,24 +134,6 @@ class Space:
             strict &= np.isin(self.code_F[rule.factors[other]], rule.levels[other])
         return axis, np.flatnonzero(strict if strict.any() else out)
 
-    def _draw(self, count: int, masks: dict[int, np.ndarray], rng: np.random.Generator) -> np.ndarray:
-        columns = []
-        for axis, radix in enumerate(self.grid.radices):
-            choices = np.flatnonzero(masks[axis]) if axis in masks else np.arange(radix)
-            if not len(choices):
-                raise NoContextError(f"no level of {self.grid.names[axis]} satisfies the rule")
-            columns.append(choices[rng.integers(len(choices), size=count)])
-        return np.stack(columns, axis=1).astype(np.int64)
-
-    def _redrawn(self, count: int, draw: Callable[[int], np.ndarray], what: str) -> np.ndarray:
-        cells = draw(count)
-        for _ in range(ATTEMPTS):
-            bad = np.flatnonzero(self._forbidden(cells))
-            if not len(bad):
-                return cells
-            cells[bad] = draw(len(bad))
-        raise NoContextError(f"almost no cell is left {what}")
-
     def _forbidden(self, digits_NA: np.ndarray) -> np.ndarray:
         """bool [N]: cells that an exclusion forbids or a known rule explains."""
         bad_N = self.grid.excluded(self.indices(digits_NA))
@@ -128,6 +141,18 @@ class Space:
         for rule in self.explained:
             bad_N |= matches(rule, codes_NF)
         return bad_N
+
+
+def _taken(count: int, drawn: Callable[[int], np.ndarray], *, most: int, what: str) -> np.ndarray:
+    """The first `count` that `drawn` keeps of a number of draws; NoContextError after `most` in a row without one."""
+    size, missed, kept = count, 0, [drawn(count)]
+    while sum(map(len, kept)) < count:
+        missed = 0 if len(kept[-1]) else missed + size
+        if missed >= most:
+            raise NoContextError(what)
+        size = min(2 * size, max(count, most // 8))
+        kept.append(drawn(size))
+    return np.asarray(np.concatenate(kept)[:count])
 
 
 def is_date(level: str) -> bool:

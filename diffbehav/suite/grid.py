@@ -38,7 +38,8 @@ class Grid:
             prod(self.radices[axis + 1 :]) for axis in range(len(self.radices))
         )
         self._derived = {name: (each.source, each.part) for name, each in suite.declared.derived.items()}
-        self._rules = [self._rule(rule) for rule in suite.declared.exclude]
+        self.exclusions = [self._rule(rule) for rule in suite.declared.exclude]
+        """For each exclusion axis -> mask over its levels; it forbids the cells in which every mask holds."""
 
     def __len__(self) -> int:
         return self.size
@@ -92,15 +93,15 @@ class Grid:
     def excluded(self, indices: np.ndarray) -> np.ndarray:
         """bool, one for each index: whether an exclusion forbids the cell."""
         forbidden = np.zeros(np.shape(indices), dtype=bool)
-        if self._rules:
+        if self.exclusions:
             digits = self.digits(indices)
-            for rule in self._rules:
+            for rule in self.exclusions:
                 forbidden |= np.logical_and.reduce([mask[digits[..., axis]] for axis, mask in rule.items()])
         return forbidden
 
     def forbidden(self) -> Forbidden:
         """The exclusions and all that they imply; column 0 is the axis after the task."""
-        rules = [{TASK if axis == 0 else axis - 1: mask for axis, mask in rule.items()} for rule in self._rules]
+        rules = [{TASK if axis == 0 else axis - 1: mask for axis, mask in rule.items()} for rule in self.exclusions]
         return Forbidden(self.radices[1:], rules, tasks=self.radices[0])
 
     def _rule(self, rule: Mapping[str, Sequence[str]]) -> dict[int, np.ndarray]:
