@@ -1,6 +1,5 @@
 """Rules under which the candidate's code has findings beyond the trusted model's more often: counted, not screened."""
 
-from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
@@ -35,8 +34,10 @@ async def try_code_rates(hunt: Hunt, oracle: Oracle) -> None:
     for rule in _proposed(hunt):
         oracle.calibration = CodeRate()
         oracle.space = hunt.space.beside([each.rule for each in hunt.confirmed()])
-        with suppress(NoContextError):
+        try:
             await hunt.confirm(rule, 0.0, oracle)
+        except NoContextError:
+            hunt.left_open += 1
 
 
 def _proposed(hunt: Hunt) -> list[Rule]:

@@ -46,8 +46,8 @@ async def differs(rule: Rule, oracle: Oracle, *, threshold: float, delta: float,
     """Whether a few matched pairs leave hope: an e-value of 10 at once, or 60 pairs with a mean above `delta`."""
     difference_P = np.empty(0, np.int64)
     while len(difference_P) < QUICK_PAIRS:
-        cells = oracle.space.draw(QUICK_ROUND, rule, rng)
-        score_2P = (await oracle.scores(np.concatenate([cells, oracle.space.broken(cells, rule, rng)]))).reshape(2, -1)
+        pairs = oracle.space.pairs(QUICK_ROUND, rule, rng)
+        score_2P = (await oracle.scores(np.concatenate(pairs))).reshape(2, -1)
         difference_P = np.append(difference_P, _differences(score_2P, threshold))
         if float(log_e_value(tally(difference_P), delta=delta)) >= QUICK_LOG_E:
             return True
@@ -67,9 +67,9 @@ async def confirm(
     unmeasured = 0
     stop = confirm_status(_differences(score_2P, threshold), delta=delta)
     while stop.status == "open" and score_2P.shape[1] < most and unmeasured < most:
-        cells = oracle.space.draw(PAIRS_A_ROUND, rule, rng)
+        pairs = oracle.space.pairs(PAIRS_A_ROUND, rule, rng)
         try:
-            asked = await oracle.scores(np.concatenate([cells, oracle.space.broken(cells, rule, rng)]))
+            asked = await oracle.scores(np.concatenate(pairs))
         except BudgetSpent:
             break
         asked_2P = asked.reshape(2, -1)

@@ -1,7 +1,6 @@
 """Propose, retest, minimise, kill quickly, widen, confirm: the rounds of a search."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import exp
@@ -89,7 +88,7 @@ class Hunt:
     wide: Screen | None = None
     """Contexts that were scored and not asked."""
     left_open: int = 0
-    """Proposals that used up their share of the calls."""
+    """Proposals that used up their share of the calls, or that the suite leaves nothing to compare with."""
     _tried: set[Rule] = field(default_factory=set)
 
     async def round(self, oracle: Oracle) -> bool:
@@ -107,24 +106,24 @@ class Hunt:
         """Whether any of the proposals was new."""
         fresh = False
         for rule in proposals:
-            if rule not in self._tried and not self._explained(rule):
+            if rule not in self._tried:
                 self._tried.add(rule)
-                fresh = True
-                await self.propose(rule, retest, oracle)
+                fresh |= await self.propose(rule, retest, oracle)
         return fresh
 
-    async def propose(self, rule: Rule, retest: Sprt, oracle: Oracle) -> None:
-        """Follow a proposal up, in the contexts that no confirmed rule explains."""
+    async def propose(self, rule: Rule, retest: Sprt, oracle: Oracle) -> bool:
+        """Follow a proposal up, in the contexts that no confirmed rule explains; False where none is left."""
         oracle.space = self.space.beside(self._found())
-        with suppress(NoContextError):
-            try:
-                with oracle.share(int(PROPOSAL_SHARE * self.calls)):
-                    smallest = await self._reduced(rule, retest, oracle)
-            except ShareSpent:
-                self.left_open += 1
-                return
+        try:
+            if self._explained(rule):
+                return False
+            with oracle.share(int(PROPOSAL_SHARE * self.calls)):
+                smallest = await self._reduced(rule, retest, oracle)
             if smallest is not None:
                 await self.confirm(smallest, self._threshold_beside(smallest, oracle), oracle)
+        except (ShareSpent, NoContextError):
+            self.left_open += 1
+        return True
 
     def calibration(self, *beside: Rule) -> Calibration:
         """Fitted on the conditions that neither a confirmed rule nor one of `beside` explains."""

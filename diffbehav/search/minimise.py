@@ -13,7 +13,7 @@ from diffbehav.search.oracle import Oracle, ShareSpent
 from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.intervals import log_tail
 from diffbehav.stats.rule import Rule, matches, with_levels, without
-from diffbehav.stats.sprt import Sprt
+from diffbehav.stats.sprt import Decision, Sprt
 
 GATHERS = 1e-3
 """Chance, over all sets of levels of all factors, that contexts gather at levels that do not matter."""
@@ -133,6 +133,7 @@ async def widen(rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rn
     """The rule with each single level widened to what also fires: a derived level, an interval or a set of levels.
 
     A factor of which every level fires is left out; a rule without factors fires everywhere and is about no condition.
+    A level that exclusions or known rules leave no context for cannot be asked, and is no reason to keep a factor.
     Where what is left is an interval of dates, such as a set of years, both of its ends are asked and moved to the day.
     """
     bisected = set()
@@ -144,8 +145,10 @@ async def widen(rule: Rule, oracle: Oracle, *, rate: float, threshold: float, rn
         interval = _interval(rule, factor, oracle.space)
         if interval is not None and not (factor in bisected and oracle.space.is_declared(factor)):
             source, run = interval
+            asked = np.flatnonzero(oracle.space.left(rule)[oracle.space.axis_F[source]])
             with suppress(ShareSpent), oracle.share(MOST_SHARPENED):
-                rule = await _Widening(source, run[len(run) // 2], oracle, rate, threshold, rng).sharpened(rule, run)
+                middle = int(asked[len(asked) // 2])
+                rule = await _Widening(source, middle, oracle, rate, threshold, rng).sharpened(rule, run)
     return rule
 
 
@@ -162,7 +165,7 @@ class _Widening:
     rng: np.random.Generator
 
     async def widened(self, rule: Rule) -> Rule:
-        others = all_but(self.level, self.oracle.space.cardinalities_F[self.factor])
+        others = [int(code) for code in self._levels(rule) if code != self.level]
         if self.oracle.space.is_ordered(self.factor):
             run = await self._run(rule)
             if run and len(run) > 1 and await self._alike(with_levels(rule, self.factor, set(run) - {self.level})):
@@ -178,26 +181,27 @@ class _Widening:
         middle = with_levels(without(rule, taken), self.factor, (self.level,))
         if not await self._inside(middle, self.level):
             return rule
-        first, last = 0, self.oracle.space.cardinalities_F[self.factor] - 1
-        low = await self._moved(middle, run[0], first)
-        high = await self._moved(middle, run[-1], last)
+        low = await self._moved(middle, run[0], -1)
+        high = await self._moved(middle, run[-1], 1)
         if low is None or high is None or range(low, high + 1) == run:
             return rule
         return self._named(middle, range(low, high + 1))
 
-    async def _moved(self, rule: Rule, end: int, far: int) -> int | None:
-        """The end of an interval whose middle fires, asked beside `end` first, and `far` where it never ends."""
+    async def _moved(self, rule: Rule, end: int, way: int) -> int | None:
+        """The end of an interval whose middle fires, asked beside `end` first, and last where that side never ends."""
         if not await self._inside(rule, end):
             return await self._edge(rule, self.level, end)
-        beyond = end + (far > end) - (far < end)
-        if end == far or not await self._inside(rule, beyond):
+        levels = self._levels(rule)
+        beyond = levels[levels > end] if way > 0 else levels[levels < end][::-1]
+        if not len(beyond) or not await self._inside(rule, int(beyond[0])):
             return end
-        return await self._end(rule, beyond, far)
+        return await self._end(rule, int(beyond[0]), int(beyond[-1]))
 
     async def _run(self, rule: Rule) -> range | None:
         """The levels around this one that fire, each end bisected, as if every side changed once."""
-        first = await self._end(rule, self.level, 0)
-        last = await self._end(rule, self.level, self.oracle.space.cardinalities_F[self.factor] - 1)
+        levels = self._levels(rule)
+        first = await self._end(rule, self.level, int(levels[0]))
+        last = await self._end(rule, self.level, int(levels[-1]))
         return None if first is None or last is None else range(first, last + 1)
 
     async def _end(self, rule: Rule, near: int, far: int) -> int | None:
@@ -210,10 +214,11 @@ class _Widening:
 
         One wrong answer leads the bisection to a place of which one side is wrong, so both are asked once more.
         """
+        levels = self._levels(rule)
         for _ in range(BISECTIONS):
             inside, outside = near, far
-            while abs(outside - inside) > 1:
-                middle = (inside + outside) // 2
+            while len(between := levels[(levels > min(inside, outside)) & (levels < max(inside, outside))]):
+                middle = int(between[(len(between) - 1) // 2])
                 if await self._inside(rule, middle):
                     inside = middle
                 else:
@@ -223,7 +228,12 @@ class _Widening:
         return None
 
     def _named(self, rule: Rule, run: range) -> Rule:
-        """The run by the name of derived levels where these stand for exactly the same levels."""
+        """The run by the name of derived levels where these stand for exactly the same levels.
+
+        Without the factor where the run takes in every level that can be asked.
+        """
+        if np.isin(self._levels(rule), run).all():
+            return without(rule, [self.factor])
         axis = self.oracle.space.axis_F[self.factor]
         for wider in _derived_rules(rule, self.factor, self.level, self.oracle.space):
             if np.flatnonzero(self.oracle.space.allowed(wider)[axis]).tolist() == list(run):
@@ -232,9 +242,9 @@ class _Widening:
 
     async def _set(self, rule: Rule, others: Sequence[int]) -> Rule:
         """Every other level is asked by itself, but only where they fire at all together."""
-        together = with_levels(rule, self.factor, others)
-        if await self.oracle.fires(together, fires_at_all(self.rate), threshold=self.threshold, rng=self.rng) == "miss":
+        if await self._fires(with_levels(rule, self.factor, others), fires_at_all(self.rate)) == "miss":
             return rule
+        others = [code for code in others if self.oracle.space.has_context(with_levels(rule, self.factor, (code,)))]
         singles = [with_levels(rule, self.factor, (code,)) for code in others]
         decisions = await self.oracle.fire_each(
             singles, fires_alike(self.rate), threshold=self.threshold, rng=self.rng
@@ -245,12 +255,23 @@ class _Widening:
         return with_levels(rule, self.factor, [self.level, *firing])
 
     async def _inside(self, rule: Rule, level: int) -> bool:
-        at, test = with_levels(rule, self.factor, (level,)), is_inside(self.rate)
-        return await self.oracle.fires(at, test, threshold=self.threshold, rng=self.rng) == "hit"
+        return await self._fires(with_levels(rule, self.factor, (level,)), is_inside(self.rate)) == "hit"
 
     async def _alike(self, rule: Rule) -> bool:
-        test = fires_alike(self.rate)
-        return await self.oracle.fires(rule, test, threshold=self.threshold, rng=self.rng) == "hit"
+        return await self._fires(rule, fires_alike(self.rate)) == "hit"
+
+    async def _fires(self, rule: Rule, test: Sprt) -> Decision:
+        """Contexts that exclusions or known rules do not leave do not fire."""
+        try:
+            return await self.oracle.fires(rule, test, threshold=self.threshold, rng=self.rng)
+        except NoContextError:
+            return "miss"
+
+    def _levels(self, rule: Rule) -> np.ndarray:
+        """int64, rising: the levels of the factor that the rest of the rule leaves, as far as that can be seen."""
+        space = self.oracle.space
+        left = space.left(without(rule, [self.factor]))[space.axis_F[self.factor]]
+        return np.unique(space.code_F[self.factor][left])
 
 
 def _derived_rules(rule: Rule, factor: int, level: int, space: Space) -> Iterator[Rule]:
@@ -285,8 +306,3 @@ def _elsewhere(rule: Rule, group: Sequence[int], space: Space) -> Rule:
         inside = rule.levels[rule.factors.index(factor)]
         rule = with_levels(rule, factor, tuple(c for c in range(space.cardinalities_F[factor]) if c not in inside))
     return rule
-
-
-def all_but(level: int, cardinality: int) -> tuple[int, ...]:
-    """Every other level."""
-    return tuple(code for code in range(cardinality) if code != level)

@@ -66,18 +66,19 @@ async def search(
     """
     hunt = Hunt(screen, space, promise.delta, calls, seed, on_step, wide=wide)
     oracle = Oracle(space, ask, hunt.calibration(), calls_left=calls)
-    spent = True
+    exhausted = False
     asked = await ask_sentinels(sentinels, hunt, oracle)
     try:
         for _ in range(MOST_ROUNDS):
             if not await hunt.round(oracle):
-                spent = hunt.left_open > 0
+                exhausted = True
                 break
         await try_code_rates(hunt, oracle)
     except BudgetSpent:
         pass
     verdicts = _verdicts([*hunt.sentinels, *hunt.tested], promise)
     earlier, new = verdicts[: len(hunt.sentinels)], verdicts[len(hunt.sentinels) :]
+    spent = not exhausted or hunt.left_open > 0
     return Outcome(new, oracle.calls_spent, spent, oracle.unmeasured, _in_order(asked, earlier))
 
 

@@ -13,10 +13,10 @@ from diffbehav.stats.rule import Rule, matches
 from diffbehav.suite import Grid, Suite
 from diffbehav.suite.levels import derive
 
-ATTEMPTS = 200
-"""Redraws of forbidden copies before a rule counts as impossible."""
 MOST_DRAWN = 100_000
 """Cells drawn in a row of which none may be asked before a rule counts as impossible."""
+MOST_ALONE = 1_000
+"""Cells inside a rule in a row of which none has a partner before there counts as nothing to compare it with."""
 
 
 class NoContextError(InputError):
@@ -105,24 +105,56 @@ class Space:
                     shrunk = True
         return masks
 
-    def broken(self, digits_NA: np.ndarray, rule: Rule, rng: np.random.Generator) -> np.ndarray:
-        """A copy of each cell with one randomly chosen factor of the rule outside it and all else alike.
+    def has_context(self, rule: Rule) -> bool:
+        """Whether a cell inside `rule` is left, as far as `left` tells."""
+        return all(map(np.any, self.left(rule)))
 
-        Other factors of the rule on the same axis stay inside where any level allows it.
+    def pairs(self, count: int, rule: Rule, rng: np.random.Generator) -> np.ndarray:
+        """Digits [2, count, A] of matched pairs: random cells inside `rule`, and a partner of each outside.
+
+        A partner has one randomly chosen factor of the rule outside it and all else alike; other factors of the rule on
+        the same axis stay inside where any level allows it. The first of a pair is any cell inside that has a partner
+        that may be asked, each equally likely: what exclusions or known rules leave without one, such as a tool that is
+        offered in production alone, is part of no pair, and rates over pairs say nothing about it.
         """
-        whole = digits_NA.copy()
-        pending = np.arange(len(whole))
-        for _ in range(ATTEMPTS):
-            chosen = rng.integers(len(rule.factors), size=len(pending))
-            for place in range(len(rule.factors)):
-                rows = pending[chosen == place]
-                axis, choices = self._outside(rule, place)
-                whole[rows] = digits_NA[rows]
-                whole[rows, axis] = choices[rng.integers(len(choices), size=len(rows))]
-            pending = pending[self._forbidden(whole[pending])]
-            if not len(pending):
-                return whole
-        raise NoContextError(f"no cell is left beside {rule}: nothing to compare it with")
+
+        def drawn(size: int) -> np.ndarray:
+            cells = self.draw(size, rule, rng)
+            partners, found = self._partners(cells, rule, rng)
+            return np.asarray(np.stack([cells, partners], axis=1)[found])
+
+        alone = f"almost no cell is left beside {rule}: nothing to compare it with"
+        return _taken(count, drawn, most=MOST_ALONE, what=alone).swapaxes(0, 1)
+
+    def _partners(
+        self, digits_NA: np.ndarray, rule: Rule, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """A partner of each cell, and whether it may be asked: False where none may."""
+        outside = [self._outside(rule, place) for place in range(len(rule.factors))]
+        partners = digits_NA.copy()
+        chosen = rng.integers(len(outside), size=len(partners))
+        for place, (axis, choices) in enumerate(outside):
+            rows = np.flatnonzero(chosen == place)
+            partners[rows, axis] = choices[rng.integers(len(choices), size=len(rows))]
+        found = ~self._forbidden(partners)
+        again = np.flatnonzero(~found)
+        if len(again):
+            partners[again], found[again] = self._chosen(digits_NA[again], outside, rng)
+        return partners, found
+
+    def _chosen(
+        self, digits_NA: np.ndarray, outside: Sequence[tuple[int, np.ndarray]], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """As `_partners`, from a list of all there are, so that none is missed; each has the chance of a first draw."""
+        axis_O = np.concatenate([np.full(len(choices), axis) for axis, choices in outside])
+        level_O = np.concatenate([choices for _, choices in outside])
+        weight_O = np.concatenate([np.full(len(choices), 1.0 / len(choices)) for _, choices in outside])
+        every_NOA = np.repeat(digits_NA[:, None], len(level_O), axis=1)
+        every_NOA[:, np.arange(len(level_O)), axis_O] = level_O
+        asked_NO = ~self._forbidden(every_NOA.reshape(-1, digits_NA.shape[1])).reshape(every_NOA.shape[:2])
+        sum_NO = np.cumsum(asked_NO * weight_O, axis=1)
+        place_N = (sum_NO > rng.random(len(digits_NA))[:, None] * sum_NO[:, -1:]).argmax(axis=1)
+        return every_NOA[np.arange(len(digits_NA)), place_N], np.asarray(asked_NO.any(axis=1))
 
     def _outside(self, rule: Rule, place: int) -> tuple[int, np.ndarray]:
         factor = rule.factors[place]

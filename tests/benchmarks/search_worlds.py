@@ -105,10 +105,9 @@ def true_excess(toy: ToyWorld, screen: Screen, tested: Confirmed) -> float:
     rng = np.random.default_rng(0)
     ordinary_C = ~matches(tested.rule, SPACE.codes(screen.digits_CA))
     calibration = calibrate(screen.channels_HC, task_C=screen.digits_CA[:, 0], ordinary_C=ordinary_C)
-    whole = SPACE.draw(MANY, tested.rule, rng)
     rates = [
         (calibration.score(toy.scores(cells, rng)[None], task_N=cells[:, 0]) > tested.threshold).mean()
-        for cells in (whole, SPACE.broken(whole, tested.rule, rng))
+        for cells in SPACE.pairs(MANY, tested.rule, rng)
     ]
     return float(rates[0] - rates[1])
 

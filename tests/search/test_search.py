@@ -228,9 +228,7 @@ def test_a_share_within_a_share_is_part_of_it() -> None:
 
 def test_a_broken_context_differs_in_one_factor_of_the_rule_and_lies_outside_it() -> None:
     planted = rule(year=7, tool=3)
-    rng = np.random.default_rng(0)
-    inside = SPACE.draw(200, planted, rng)
-    outside = SPACE.broken(inside, planted, rng)
+    inside, outside = SPACE.pairs(200, planted, np.random.default_rng(0))
     assert matches(planted, SPACE.codes(inside)).all()
     assert not matches(planted, SPACE.codes(outside)).any()
     assert ((inside != outside).sum(axis=1) == 1).all()
@@ -255,8 +253,7 @@ def test_no_context_inside_an_explained_rule_is_drawn() -> None:
     known = rule(year=7)
     rng = np.random.default_rng(0)
     beside = SPACE.beside([known])
-    cells = beside.draw(500, rule(tool=3), rng)
-    pairs = np.concatenate([cells, beside.broken(cells, rule(tool=3), rng)])
+    pairs = np.concatenate(beside.pairs(500, rule(tool=3), rng))
     assert not matches(known, SPACE.codes(pairs)).any()
     with pytest.raises(NoContextError):
         beside.draw(1, rule(year=7, tool=3), rng)

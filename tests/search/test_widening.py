@@ -10,9 +10,10 @@ from diffbehav.search.oracle import Oracle
 from diffbehav.search.space import Space, space_of
 from diffbehav.stats.rule import Rule
 from diffbehav.suite import suite_from_text
+from tests.search.toy_world import space
 
 
-def dated(first: str, last: str) -> Space:
+def dated(first: str, last: str, more: str = "") -> Space:
     text = f"""
 schema: diffbehav.suite/1
 id: dates
@@ -29,6 +30,7 @@ factors:
 derived:
   year: {{from: date, part: year}}
   weekday: {{from: date, part: weekday}}
+{more}
 """
     return space_of(suite_from_text(text, name="dates.yaml"))
 
@@ -138,3 +140,21 @@ def test_a_year_that_fires_rarely_keeps_its_name_within_the_calls_that_its_ends_
         known = Rule(named.factors, (tuple(range(4, 6)),))  # the two years 2024 and 2025, of which one fires
         assert widened(known, asked, rate=0.2, seed=seed).factors in ((0,), named.factors)
         assert asked.calls_spent <= MOST_SHARPENED
+
+
+def test_levels_that_an_exclusion_forbids_beside_the_other_factor_are_passed_over() -> None:
+    whole = space({"day": 8, "role": 2}, 4, "exclude:\n  - {day: [day0, day6], role: role1}")
+    known = Rule((0, 1), ((3,), (1,)))
+    some, every = (DatedOracle(whole, days) for days in ([3, 5], range(8)))
+    assert widened(known, some) == Rule((0, 1), ((3, 5), (1,)))
+    assert widened(known, every) == Rule((1,), ((1,),))
+
+
+@pytest.mark.parametrize("forbidden", ["2025-12-31", "2025-06-30", "2025-03-01"])
+def test_an_interval_is_found_past_a_day_that_an_exclusion_forbids(forbidden: str) -> None:
+    whole = dated("2025-01-01", "2025-12-31", f"exclude: [{{date: '{forbidden}', user: a}}]")
+    days = list(whole.levels[0])
+    fires = set(range(days.index("2025-03-01"), len(days)))
+    found = widened(Rule((0, 1), ((days.index("2025-08-17"),), (0,))), DatedOracle(whole, sorted(fires)))
+    assert found.factors == (0,)
+    assert fires - {days.index(forbidden)} <= set(found.levels[0]) <= fires
