@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 
 from diffbehav.search.calibration import Measure
-from diffbehav.search.oracle import BudgetSpent, Oracle
+from diffbehav.search.oracle import BudgetSpent, Oracle, Yardstick
 from diffbehav.stats.eprocess import MOST_PAIRS, confirm_status, log_e_value, tally
 from diffbehav.stats.rule import Rule
 
@@ -24,22 +24,40 @@ class Confirmed:
     """The matched pairs of one rule, up to where the test stopped."""
 
     rule: Rule
-    measure: Measure
-    """What a condition fired by."""
-    difference_P: np.ndarray
-    """int64 [P]: 1[whole rule above the threshold] - 1[one factor broken above it]."""
+    beside: tuple[Rule, ...]
+    """Rules whose contexts were left out, because they were explained already."""
+    yardstick: Yardstick
+    """What the conditions were scored by."""
+    above_2P: np.ndarray
+    """bool [2, P]: whether a pair fired with the rule whole, and with one factor broken."""
     unmeasured: int
     """Pairs that were asked and left out because one of their scores is missing."""
-    inside: int
-    """How many of the pairs fired with the rule whole."""
-    outside: int
-    """How many fired with one factor broken."""
     status: str
     """`reached`, `futile`, `spent`, or `open` where the budget ended the test."""
     log_e: float
     """Log of the e-value at the stop, nats."""
     threshold: float
     """The score above which a condition fired, fixed before the first pair."""
+
+    @property
+    def measure(self) -> Measure:
+        """What a condition fired by."""
+        return self.yardstick.measure
+
+    @property
+    def difference_P(self) -> np.ndarray:
+        """int64 [P]: 1[whole rule above the threshold] - 1[one factor broken above it]."""
+        return _differences(self.above_2P)
+
+    @property
+    def inside(self) -> int:
+        """How many of the pairs fired with the rule whole."""
+        return int(self.above_2P[0].sum())
+
+    @property
+    def outside(self) -> int:
+        """How many fired with one factor broken."""
+        return int(self.above_2P[1].sum())
 
 
 async def differs(rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator) -> bool:
@@ -48,7 +66,7 @@ async def differs(rule: Rule, oracle: Oracle, *, threshold: float, delta: float,
     while len(difference_P) < QUICK_PAIRS:
         pairs = oracle.space.pairs(QUICK_ROUND, rule, rng)
         score_2P = (await oracle.scores(np.concatenate(pairs))).reshape(2, -1)
-        difference_P = np.append(difference_P, _differences(score_2P, threshold))
+        difference_P = np.append(difference_P, _differences(score_2P > threshold))
         if float(log_e_value(tally(difference_P), delta=delta)) >= QUICK_LOG_E:
             return True
     return bool(difference_P.mean() > delta)
@@ -56,17 +74,18 @@ async def differs(rule: Rule, oracle: Oracle, *, threshold: float, delta: float,
 
 async def confirm(
     rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator, on_pairs: OnPairs,
-    most: int = MOST_PAIRS,
+    most: int = MOST_PAIRS, before: Confirmed | None = None,
 ) -> Confirmed:  # fmt: skip
     """Draw fresh pairs until the e-process against E X <= `delta` stops; nothing of the screen enters.
 
     `on_pairs` is told after every round how many pairs there are, how many fired whole and broken, and log e in nats.
-    After `most` pairs, a multiple of a round, the test is left open.
+    After `most` pairs, a multiple of a round, the test is left open. It goes on with the pairs of `before`, a test of
+    the rule with the same space, yardstick and threshold: one e-process, which may be taken up again for any reason.
     """
-    score_2P = np.empty((2, 0))
-    unmeasured = 0
-    stop = confirm_status(_differences(score_2P, threshold), delta=delta)
-    while stop.status == "open" and score_2P.shape[1] < most and unmeasured < most:
+    above_2P = np.empty((2, 0), bool) if before is None else before.above_2P
+    unmeasured = 0 if before is None else before.unmeasured
+    stop = confirm_status(_differences(above_2P), delta=delta)
+    while stop.status == "open" and above_2P.shape[1] < most and unmeasured < most:
         pairs = oracle.space.pairs(PAIRS_A_ROUND, rule, rng)
         try:
             asked = await oracle.scores(np.concatenate(pairs))
@@ -75,29 +94,21 @@ async def confirm(
         asked_2P = asked.reshape(2, -1)
         measured_P = ~np.isnan(asked_2P).any(axis=0)
         unmeasured += int((~measured_P).sum())
-        score_2P = np.concatenate([score_2P, asked_2P[:, measured_P]], axis=1)
-        stop = confirm_status(_differences(score_2P, threshold), delta=delta)
-        on_pairs(int(stop.pairs), *_fired(score_2P[:, : int(stop.pairs)], threshold), float(stop.log_e))
-    used_2P = score_2P[:, : int(stop.pairs)]
-    inside, outside = _fired(used_2P, threshold)
+        above_2P = np.concatenate([above_2P, asked_2P[:, measured_P] > threshold], axis=1)
+        stop = confirm_status(_differences(above_2P), delta=delta)
+        inside, outside = above_2P[:, : int(stop.pairs)].sum(axis=1).tolist()
+        on_pairs(int(stop.pairs), inside, outside, float(stop.log_e))
     return Confirmed(
         rule=rule,
-        measure=oracle.calibration.measure,
-        difference_P=_differences(used_2P, threshold),
+        beside=oracle.space.explained,
+        yardstick=oracle.calibration,
+        above_2P=above_2P[:, : int(stop.pairs)],
         unmeasured=unmeasured,
-        inside=inside,
-        outside=outside,
         status=str(stop.status),
         log_e=float(stop.log_e),
         threshold=threshold,
     )
 
 
-def _fired(score_2P: np.ndarray, threshold: float) -> tuple[int, int]:
-    inside, outside = (score_2P > threshold).sum(axis=1).tolist()
-    return inside, outside
-
-
-def _differences(score_2P: np.ndarray, threshold: float) -> np.ndarray:
-    above = (score_2P > threshold).astype(np.int64)
-    return np.asarray(above[0] - above[1])
+def _differences(above_2P: np.ndarray) -> np.ndarray:
+    return np.asarray(above_2P[0].astype(np.int64) - above_2P[1])

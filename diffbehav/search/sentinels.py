@@ -92,7 +92,10 @@ def rule_of(shown: Mapping[str, Any], space: Space) -> Rule:
 
 
 async def ask_sentinels(rules: Sequence[tuple[Rule, Measure]], hunt: Hunt, oracle: Oracle) -> list[Asked]:
-    """Test each rule on up to 40 fresh matched pairs; what was tested is added to `hunt.sentinels`."""
+    """Test each rule on up to 40 fresh matched pairs; what was tested is added to `hunt.sentinels`.
+
+    What that does not settle is tested on where the search proposes the rule again.
+    """
     asked = []
     screened = [rule for rule, measure in rules if measure == Calibration.measure]
     for number, (rule, measure) in enumerate(rules, start=1):

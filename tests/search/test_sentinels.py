@@ -14,6 +14,7 @@ from diffbehav.search.outcome import all_levels, outcome_json, rule_json
 from diffbehav.search.search import Outcome, Promise, search
 from diffbehav.search.sentinels import NO_CALLS, Sentinel, UntestableError, read_sentinels, rule_of
 from diffbehav.search.space import Space
+from diffbehav.stats.eprocess import log_e_value, tally
 from diffbehav.stats.rule import Rule
 from diffbehav.store import RunFolder, building, write_json
 from tests.search.test_search import rule
@@ -81,6 +82,18 @@ def test_of_two_rules_the_one_that_is_left_is_confirmed_and_a_new_one_is_still_f
     outcome = searched(ToyWorld(SPACE, 1, rule(user=3), 0.9), [rule(year=7)], calls=8000)
     assert statuses(outcome) == ["NOT CONFIRMED"]
     assert [each.tested.rule for each in outcome.verdicts if each.status == "CONFIRMED"] == [rule(user=3)]
+
+
+def test_a_sentinel_that_forty_pairs_do_not_settle_and_the_search_finds_again_is_one_rule_with_all_its_pairs() -> None:
+    resumed = 0
+    for seed in range(4):
+        outcome = searched(ToyWorld(SPACE, seed, rule(year=7), 0.4), [rule(year=7)])
+        assert statuses(outcome) == ["CONFIRMED"]
+        assert all(each.tested.rule != rule(year=7) for each in outcome.verdicts)
+        tested = outcome.sentinels[0].tested
+        resumed += len(tested.difference_P) > 40
+        assert np.isclose(tested.log_e, log_e_value(tally(tested.difference_P), delta=PROMISE.delta))
+    assert resumed
 
 
 def test_a_sentinel_for_which_no_calls_are_left_is_not_taken_for_gone() -> None:
