@@ -152,6 +152,11 @@ class Hunt:
             ordinary_C &= ~matches(rule, tier.codes_CF)
         return calibrate(tier.screen.channels_HC, task_C=tier.screen.strata_C, ordinary_C=ordinary_C)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a proposal or a test came to no end."""
+        return self.left_open > 0 or any(each.status == "open" for each in (*self.sentinels, *self.tested))
+
     def confirmed(self) -> Iterator[Confirmed]:
         """The rules whose evidence sufficed, by whatever their conditions fire."""
         return (each for each in (*self.sentinels, *self.tested) if each.status == "reached")

@@ -78,7 +78,7 @@ async def search(
         pass
     verdicts = _verdicts([*hunt.sentinels, *hunt.tested], promise)
     earlier, new = verdicts[: len(hunt.sentinels)], verdicts[len(hunt.sentinels) :]
-    spent = not exhausted or hunt.left_open > 0
+    spent = not exhausted or hunt.is_open
     return Outcome(new, oracle.calls_spent, spent, oracle.unmeasured, _in_order(asked, earlier))
 
 

@@ -182,6 +182,28 @@ def test_a_search_that_still_has_proposals_when_its_rounds_end_is_not_exhausted(
     assert searched(ToyWorld(SPACE, 3, rule(year=7))).spent
 
 
+def test_a_search_whose_budget_ends_before_the_first_pairs_of_a_rule_is_not_exhausted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("diffbehav.search.hunt.PROPOSAL_SHARE", 1.0)
+    whole = space({"user": 12, "locale": 12, "tool": 3}, tasks=20)
+    before: list[int] = []
+
+    def ended_at(calls: int) -> Outcome:
+        world = ToyWorld(whole, 1, Rule((0, 1), ((3,), (4,))), 1.0)
+        return asyncio.run(
+            search(
+                world.screen(1), whole, world.ask, calls=calls, promise=PROMISE, seed=1,
+                on_step=lambda step, asked: before.append(asked.calls_spent) if step.startswith("confirm") else None,
+            )
+        )  # fmt: skip
+
+    assert not ended_at(4000).spent
+    cut = ended_at(before[0] + 30)
+    assert [(each.status, len(each.tested.difference_P)) for each in cut.verdicts] == [("INCONCLUSIVE", 0)]
+    assert cut.spent
+
+
 def test_a_question_that_is_asked_beyond_the_budget_ends_the_search() -> None:
     asked = oracle(ToyWorld(SPACE, 1), calls=10)
     with pytest.raises(BudgetSpent):
