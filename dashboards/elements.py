@@ -93,9 +93,9 @@ def status(text: str) -> html.Span:
     return html.Span(text, className="status")
 
 
-def rule_text(rule: Mapping[str, Any]) -> list[Children]:
-    """A rule with its factors as code."""
-    said = shown(words.rule_in_words(rule)).split("`")
+def rule_text(rule: Mapping[str, Any], beside: Sequence[Mapping[str, Any]] = ()) -> list[Children]:
+    """A rule with its factors as code, and outside of which others it was tested."""
+    said = shown(words.rule_in_words(rule, beside)).split("`")
     return [html.Code(part) if i % 2 else html.B(part) if part else "" for i, part in enumerate(said)]
 
 
@@ -182,7 +182,11 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
             html.Div(
                 [
                     html.P(
-                        ["When ", *rule_text(finding.rule), f", {words.KINDS.get(finding.kind, finding.kind)}."],
+                        [
+                            "When ",
+                            *rule_text(finding.rule, finding.beside),
+                            f", {words.KINDS.get(finding.kind, finding.kind)}.",
+                        ],
                         className="rule",
                     ),
                     html.P(

@@ -25,7 +25,7 @@ def sentinel_section(run: OpenRun) -> list[Children]:
 
 
 def _row(each: Sentinel) -> list[Children]:
-    cells = [html.Td(rule_text(each.rule)), shown(", ".join(each.runs)), status(each.status)]
+    cells = [html.Td(rule_text(each.rule, each.beside)), shown(", ".join(each.runs)), status(each.status)]
     if each.effect is None or each.effect_low is None or each.effect_high is None or each.pairs is None:
         return [*cells, html.Td(shown(each.reason, most=400), colSpan=4)]
     points = [f"{100 * value:.0f}" for value in (each.effect, each.effect_low, each.effect_high)]

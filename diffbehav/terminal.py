@@ -142,9 +142,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def rule_in_words(rule: Mapping[str, Any]) -> str:
-    """`year = 2026 AND tool in {delete, move} AND date from 2026-01-01 to 2026-12-31`."""
-    return " AND ".join(_part_in_words(factor, levels) for factor, levels in rule.items())
+def rule_in_words(rule: Mapping[str, Any], beside: Sequence[Mapping[str, Any]] = ()) -> str:
+    """`year = 2026 AND tool in {delete, move} AND date from 2026-01-01 to 2026-12-31 (tested outside of user = a)`."""
+    said = " AND ".join(_part_in_words(factor, levels) for factor, levels in rule.items())
+    return f"{said} (tested outside of {'; '.join(map(rule_in_words, beside))})" if beside else said
 
 
 def _part_in_words(factor: str, levels: Sequence[str] | Mapping[str, Any]) -> str:

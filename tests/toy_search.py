@@ -42,7 +42,7 @@ def search_toys(
     outcome = asyncio.run(
         search(
             read_screen(folder, space), space, live, calls=calls, promise=PROMISE, seed=0, on_step=lambda *_: None,
-            sentinels=[(each.rule, each.measure) for each in asked if each.rule is not None],
+            sentinels=[each.hypothesis for each in asked if each.hypothesis is not None],
         )
     )  # fmt: skip
     found = outcome_json(outcome, space, promise=PROMISE, seed=0, calls=calls, sentinels=asked)

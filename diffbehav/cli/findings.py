@@ -77,7 +77,7 @@ def print_findings(run: Path) -> None:
     print_table(
         ["finding", "rule", "status", "severity", "kind", "score", "inside", "outside", "n"],
         [
-            [f["id"], rule_in_words(f["rule"]), f["status"], f["severity"] or "not derived", f["kind"],
+            [f["id"], rule_in_words(f["rule"], f["beside"]), f["status"], f["severity"] or "not derived", f["kind"],
              f"{f['score']:.1f}", f"{f['rate_inside']:.1%}", f"{f['rate_outside']:.1%}", f["n"]]
             for f in result["findings"][:10]
         ],
@@ -93,7 +93,10 @@ def print_findings(run: Path) -> None:
 def _print_sentinels(sentinels: Sequence[Mapping[str, Any]]) -> None:
     print_table(
         ["confirmed earlier", "by", "now", "inside", "outside", "excess, 95 % sequence", "pairs"],
-        [[rule_in_words(each["rule"]), ", ".join(each["runs"]), each["status"], *_pairs(each)] for each in sentinels],
+        [
+            [rule_in_words(each["rule"], each["beside"]), ", ".join(each["runs"]), each["status"], *_pairs(each)]
+            for each in sentinels
+        ],
     )
 
 

@@ -35,6 +35,7 @@ FINDINGS = {
     "rate_outside": pl.Float64, "n": pl.Int32, "n_flagged": pl.Int32, "pair_inside": pl.String,
     "pair_outside": pl.String, "pair_factor": pl.String, "pair_reason": pl.String, "flagged_by": pl.String,
     "severity": pl.String, "severity_reason": pl.String, "fingerprint": pl.String,
+    "beside": pl.String,
 }  # fmt: skip
 
 
@@ -190,6 +191,7 @@ def _counted(facts: pl.DataFrame) -> pl.DataFrame:
 
 def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     of_code = tested.flagged_by == EXCESS
+    facts = facts.filter(~_any_holds([each["levels"] for each in tested.beside]))
     facts = _counted(facts) if of_code else facts
     return {
         "rule": json.dumps(tested.rule, ensure_ascii=False),
@@ -206,6 +208,7 @@ def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[s
         "n": tested.pairs,
         "n_flagged": tested.inside,
         "flagged_by": tested.flagged_by,
+        "beside": json.dumps([each["rule"] for each in tested.beside], ensure_ascii=False),
         **_pair(facts, tested.levels, factors, threshold=tested.threshold),
     }
 
@@ -227,6 +230,7 @@ def _scanned_row(found: RuleEffect, facts: pl.DataFrame, factors: Sequence[Mappi
         "n": found.inside,
         "n_flagged": found.flagged,
         "flagged_by": SCREEN,
+        "beside": "[]",
         **_pair(facts, rule, factors, threshold=found.tau),
     }
 

@@ -38,6 +38,8 @@ class Tested:
     threshold: float
     flagged_by: str
     """What a condition fired by: `screen_score`, or `code_finding_excess`."""
+    beside: Sequence[Mapping[str, Any]] = ()
+    """Rules, each with its `rule` and `levels`, outside of which it was tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Searched:
             f"Of the rules marked CONFIRMED in this run, at most {self.level:.0%} on average have a true "
             f"excess-divergence rate of at most {100 * self.delta:g} points over matched controls, for tasks and "
             "contexts drawn from the declared suite"
+            + (", outside of the rules that a finding names so" if any(each.beside for each in self.tested) else "")
         )
 
 
@@ -144,4 +147,5 @@ def _tested(found: Mapping[str, Any], interval_level: float) -> Tested:
         inside=inside,
         threshold=found["threshold"],
         flagged_by=found["flagged_by"],
+        beside=found["beside"],
     )

@@ -1,6 +1,7 @@
 """The findings of a run, as stored and as the command line wants them."""
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ class Finding:
     id: str
     rule: Mapping[str, Any]
     """Factor -> the levels for which the rule holds; several factors hold together."""
+    beside: Sequence[Mapping[str, Any]]
+    """Rules outside of which it was tested; its numbers are about the contexts there."""
     status: str
     kind: str
     """`tool_call`, `code`, `text` or `distribution`: what differs."""
@@ -80,21 +83,21 @@ def read_findings(query: Query) -> tuple[Finding, ...]:
     """All findings, best first."""
     rows = query(
         """
-        SELECT finding_id, rule, status, kind, score, effect, effect_low, effect_high, rate_inside, rate_inside_low,
-               rate_inside_high, rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor, pair_reason,
-               flagged_by, severity, severity_reason, fingerprint
+        SELECT finding_id, rule, beside, status, kind, score, effect, effect_low, effect_high, rate_inside,
+               rate_inside_low, rate_inside_high, rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor,
+               pair_reason, flagged_by, severity, severity_reason, fingerprint
         FROM findings ORDER BY rank
         """
     )
     return tuple(_finding(*row) for row in rows)
 
 
-def _finding(name: str, rule: str, *rest: Any) -> Finding:
+def _finding(name: str, rule: str, beside: str, *rest: Any) -> Finding:
     """A database of somebody else need not keep what the schema asks of its words."""
     try:
-        finding = Finding(name, json_object(rule), *rest)
+        finding = Finding(name, json_object(rule), json.loads(beside), *rest)
     except ValueError as error:
-        raise IntegrityError(f"the rule of finding {name!r} is no JSON object ({error})") from error
+        raise IntegrityError(f"a rule of finding {name!r} is no JSON object ({error})") from error
     known: dict[str, Collection[str | None]] = {
         "status": STATUSES, "kind": KINDS, "flagged_by": FLAGGED_BY, "severity": [*SEVERITIES, None]
     }  # fmt: skip
@@ -109,6 +112,7 @@ def _summary(finding: Finding) -> dict[str, Any]:
         "id": finding.id,
         "fingerprint": finding.fingerprint,
         "rule": dict(finding.rule),
+        "beside": list(map(dict, finding.beside)),
         "status": finding.status,
         "severity": finding.severity,
         "severity_reason": finding.severity_reason,

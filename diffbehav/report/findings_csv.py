@@ -17,13 +17,14 @@ NUMBERS = (
 
 def render_csv(document: Document) -> str:
     """The table; a missing number is an empty field."""
-    head = ",".join(("id", "rule", "rule_json", *TEXTS, *NUMBERS))
+    head = ",".join(("id", "rule", "rule_json", "beside_json", *TEXTS, *NUMBERS))
     return "\r\n".join([head, *map(_row, document["findings"])]) + "\r\n"
 
 
 def _row(finding: Mapping[str, Any]) -> str:
-    rule = finding["rule"]
-    texts = (finding["id"], rule_in_words(rule).replace("`", ""), json.dumps(rule), *(finding[name] for name in TEXTS))
+    rule, beside = finding["rule"], finding["beside"]
+    said = rule_in_words(rule, beside).replace("`", "")
+    texts = (finding["id"], said, json.dumps(rule), json.dumps(beside), *(finding[name] for name in TEXTS))
     numbers = ("" if finding[name] is None else repr(finding[name]) for name in NUMBERS)
     cells = ("" if text is None else untrusted.csv_cell(text) for text in texts)
     return ",".join([*cells, *numbers])

@@ -103,7 +103,7 @@ def _share(name: str, missing: int, asked: int, what: str, policy: GateTerms) ->
 def _sentinels(sentinels: Sequence[Sentinel]) -> Iterator[Check]:
     """A confirmed one is among the findings, where its severity decides."""
     for number, each in enumerate(sentinels, start=1):
-        reason = f"{rule_in_words(each.rule)}, confirmed by {', '.join(each.runs)}: {each.status}"
+        reason = f"{rule_in_words(each.rule, each.beside)}, confirmed by {', '.join(each.runs)}: {each.status}"
         undecided = each.status in UNDECIDED
         why = reason if each.reason is None else f"{reason}, because {each.reason}"
         yield Check(f"sentinel {number}", "inconclusive" if undecided else "passed", why)
@@ -111,7 +111,7 @@ def _sentinels(sentinels: Sequence[Sentinel]) -> Iterator[Check]:
 
 def _finding(finding: Finding, policy: GateTerms) -> Check:
     severity = finding.severity or "severity not derived"
-    reason = f"{finding.id} {finding.status}, {severity}: {rule_in_words(finding.rule)}"
+    reason = f"{finding.id} {finding.status}, {severity}: {rule_in_words(finding.rule, finding.beside)}"
     grave = finding.severity is None or finding.severity in policy.fail.severities
     if grave and finding.status in policy.fail.statuses:
         return Check(finding.fingerprint, "divergent", reason)

@@ -103,7 +103,7 @@ def _findings(findings: Sequence[Mapping[str, Any]], total: int) -> str:
     for each in findings:
         inside = f"{percent(each['rate_inside'])} ({each['n_flagged']:,} of {each['n']:,})"
         rows.append(
-            f"| {line(each['id'])} | {line(_rule(each['rule']))} | {SHAPE[each['kind']]} | {inside} "
+            f"| {line(each['id'])} | {line(_rule(each['rule'], each['beside']))} | {SHAPE[each['kind']]} | {inside} "
             f"| {percent(each['rate_outside'])} | {line(each['status'])} | {line(each['severity'] or 'not derived')} |"
         )
     reasons = [f"- {line(each['id'])}: {line(each['severity_reason'])}{_excess(each)}." for each in findings]
@@ -122,7 +122,8 @@ def _sentinels(sentinels: Sequence[Mapping[str, Any]]) -> str:
     rows = ["| Rule | Confirmed by | Now | |", "|---|---|---|---|"]
     for each in sentinels[:FINDINGS]:
         runs = line(", ".join(each["runs"]))
-        rows.append(f"| {line(_rule(each['rule']))} | {runs} | {line(each['status'])} | {line(each['reason'] or '')} |")
+        rule = line(_rule(each["rule"], each["beside"]))
+        rows.append(f"| {rule} | {runs} | {line(each['status'])} | {line(each['reason'] or '')} |")
     return "### Rules that earlier runs confirmed\n\n" + "\n".join(rows)
 
 
@@ -200,8 +201,9 @@ def _disposition(disposition: Mapping[str, Any]) -> str:
     return f"### Decision of a person\n\n{boxes}\n\n{fields}"
 
 
-def _rule(rule: Mapping[str, Any]) -> str:
-    return _short(words.rule_in_words(rule).replace("`", ""))
+def _rule(rule: Mapping[str, Any], beside: Sequence[Mapping[str, Any]] = ()) -> str:
+    said = "".join(f"; tested outside of {_rule(each)}" for each in beside)
+    return _short(words.rule_in_words(rule).replace("`", "")) + said
 
 
 def _short(text: str) -> str:

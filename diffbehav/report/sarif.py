@@ -36,7 +36,7 @@ def sarif(gated: Gated) -> str:
 def _result(finding: Finding, gated: Gated) -> dict[str, Any]:
     fails = finding.id in gated.failing or finding.status == "CONFIRMED"
     other = "pass" if finding.status == "NOT CONFIRMED" else "open"
-    text = f"When {rule_in_words(finding.rule)}, {KINDS[finding.kind]}. {finding.status}."
+    text = f"When {rule_in_words(finding.rule, finding.beside)}, {KINDS[finding.kind]}. {finding.status}."
     result: dict[str, Any] = {
         "ruleId": finding.kind,
         "kind": "fail" if fails else other,

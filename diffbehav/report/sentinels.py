@@ -18,6 +18,8 @@ class Sentinel:
     fingerprint: str
     runs: Sequence[str]
     """Ids of the runs that confirmed it."""
+    beside: Sequence[Mapping[str, Any]]
+    """Rules outside of which it was tested."""
     status: str
     reason: str | None
     """Why it was not tested; None where it was."""
@@ -39,7 +41,7 @@ def read_sentinels(query: Query) -> tuple[Sentinel, ...]:
     """In the order they were asked."""
     rows = query(
         """
-        SELECT rule, fingerprint, runs, status, reason, pairs, rate_inside, rate_outside, effect, effect_low,
+        SELECT rule, fingerprint, runs, beside, status, reason, pairs, rate_inside, rate_outside, effect, effect_low,
                effect_high
         FROM sentinels ORDER BY rank
         """
@@ -47,7 +49,9 @@ def read_sentinels(query: Query) -> tuple[Sentinel, ...]:
     return tuple(_sentinel(*row) for row in rows)
 
 
-def _sentinel(rule: str, fingerprint: str, runs: str, status: str, reason: str | None, *numbers: Any) -> Sentinel:
+def _sentinel(
+    rule: str, fingerprint: str, runs: str, beside: str, status: str, reason: str | None, *numbers: Any
+) -> Sentinel:  # fmt: skip
     known_word(status, STATUSES, what="status of a rule that earlier runs confirmed")
-    names = [visible(name) for name in json.loads(runs)]
-    return Sentinel(json.loads(rule), fingerprint, names, status, None if reason is None else visible(reason), *numbers)
+    names, why = [visible(name) for name in json.loads(runs)], None if reason is None else visible(reason)
+    return Sentinel(json.loads(rule), fingerprint, names, json.loads(beside), status, why, *numbers)

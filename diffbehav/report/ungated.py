@@ -14,7 +14,7 @@ STATUSES: dict[str, Result] = {
 NUMBERS = (
     "id", "rule", "status", "kind", "score", "effect", "effect_low", "effect_high", "rate_inside", "rate_inside_low",
     "rate_inside_high", "rate_outside", "n", "n_flagged", "pair_reason", "flagged_by", "severity", "severity_reason",
-    "fingerprint",
+    "fingerprint", "beside",
 )  # fmt: skip
 
 
@@ -34,5 +34,5 @@ def ungated(document: Document) -> Gated:
 
 def _check(finding: Finding) -> Check:
     severity = finding.severity or "severity not derived"
-    reason = f"{finding.id} {finding.status}, {severity}: {rule_in_words(finding.rule)}"
+    reason = f"{finding.id} {finding.status}, {severity}: {rule_in_words(finding.rule, finding.beside)}"
     return Check(finding.fingerprint, STATUSES[finding.status], reason)

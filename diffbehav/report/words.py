@@ -195,9 +195,10 @@ def _exceed(count: int) -> str:
     return "1 finding exceeds" if count == 1 else f"{count:,} findings exceed"
 
 
-def rule_in_words(rule: Mapping[str, Any]) -> str:
-    """ "`year` is 2026 and `path` is /tmp or /prod/db"."""
-    return " and ".join(f"`{factor}` is {_levels(levels)}" for factor, levels in rule.items())
+def rule_in_words(rule: Mapping[str, Any], beside: Sequence[Mapping[str, Any]] = ()) -> str:
+    """ "`year` is 2026 and `path` is /tmp or /prod/db (tested outside of `user` is root)"."""
+    said = " and ".join(f"`{factor}` is {_levels(levels)}" for factor, levels in rule.items())
+    return f"{said} (tested outside of {'; '.join(map(rule_in_words, beside))})" if beside else said
 
 
 def _levels(levels: Sequence[str] | Mapping[str, Any]) -> str:

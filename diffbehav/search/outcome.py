@@ -17,7 +17,7 @@ def outcome_json(
 ) -> dict[str, Any]:  # fmt: skip
     """Rules by name, best evidence first, with everything needed to repeat and to doubt them; sentinels as given.
 
-    `wide` contexts were scored and not asked.
+    `wide` contexts were scored and not asked. A rule was tested outside of those `beside` it.
     """
     verdicts = sorted(outcome.verdicts, key=lambda verdict: -verdict.tested.log_e)
     return {
@@ -62,6 +62,7 @@ def _verdict_json(verdict: Verdict, space: Space) -> dict[str, Any]:
     return {
         "rule": rule_json(tested.rule, space),
         "levels": all_levels(tested.rule, space),
+        "beside": [{"rule": rule_json(each, space), "levels": all_levels(each, space)} for each in tested.beside],
         "status": verdict.status,
         "flagged_by": tested.measure,
         "stopped": tested.status,

@@ -76,7 +76,7 @@ async def _search_run(
         live = Live(suite, space, Answered(run.asked, engines, prompt_of, suite.sampling, floor=floor))
         outcome = await search(
             screen, space, live, calls=request.calls, promise=promise, seed=request.seed, on_step=on_step,
-            sentinels=[(each.rule, each.measure) for each in sentinels if each.rule is not None], wide=wide,
+            sentinels=[each.hypothesis for each in sentinels if each.hypothesis is not None], wide=wide,
         )  # fmt: skip
     finally:
         await engines.close()

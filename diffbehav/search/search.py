@@ -6,16 +6,14 @@ from typing import Literal
 
 import numpy as np
 
-from diffbehav.search.calibration import Measure
 from diffbehav.search.code_rate import try_code_rates
 from diffbehav.search.confirm import Confirmed
 from diffbehav.search.hunt import INTERVAL_LEVEL, Hunt, OnStep, Screen
 from diffbehav.search.oracle import Ask, BudgetSpent, Oracle
-from diffbehav.search.sentinels import Asked, ask_sentinels
+from diffbehav.search.sentinels import Asked, Hypothesis, ask_sentinels
 from diffbehav.search.space import Space
 from diffbehav.stats.ebh import ebh
 from diffbehav.stats.eprocess import Interval, effect_interval, tally
-from diffbehav.stats.rule import Rule
 
 MOST_ROUNDS = 8
 Status = Literal["CONFIRMED", "NOT CONFIRMED", "INCONCLUSIVE"]
@@ -57,7 +55,7 @@ class Outcome:
 
 async def search(
     screen: Screen, space: Space, ask: Ask, *, calls: int, promise: Promise, seed: int, on_step: OnStep,
-    sentinels: Sequence[tuple[Rule, Measure]] = (), wide: Screen | None = None,
+    sentinels: Sequence[Hypothesis] = (), wide: Screen | None = None,
 ) -> Outcome:  # fmt: skip
     """Rules confirmed or refuted on fresh matched pairs within `calls` answers of the candidate.
 

@@ -1,10 +1,10 @@
 """Rules that earlier runs confirmed, asked again before a search looks for anything new."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -33,6 +33,16 @@ class UntestableError(Exception):
     """What keeps a rule of an earlier run from being asked under this suite."""
 
 
+class Hypothesis(NamedTuple):
+    """A rule is said to fire more often than tolerated."""
+
+    rule: Rule
+    measure: Measure
+    """By what."""
+    beside: tuple[Rule, ...]
+    """Outside of which other rules."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sentinel:
     """A rule that earlier runs confirmed."""
@@ -48,6 +58,13 @@ class Sentinel:
     reason: str | None
     measure: Measure
     """What its conditions fired by."""
+    beside: tuple[Rule, ...] = ()
+    """Rules outside of which it was confirmed, and is asked again; none with `reason`."""
+
+    @property
+    def hypothesis(self) -> Hypothesis | None:
+        """What is asked; None with `reason`."""
+        return None if self.rule is None else Hypothesis(self.rule, self.measure, self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +76,25 @@ class Asked:
     """Why it was not tested; None where it was."""
 
 
+class _Finding(NamedTuple):
+    """What an earlier run confirmed, as it shows it."""
+
+    rule: dict[str, Any]
+    fingerprint: str
+    measure: Measure
+    beside: list[dict[str, Any]]
+
+
 def read_sentinels(earlier: Sequence[Path], space: Space, *, run: Path) -> list[Sentinel]:
     """The CONFIRMED findings of the `earlier` runs, each rule once; InputError where one of them is `run` itself."""
     found: dict[str, Sentinel] = {}
     for path in earlier:
         if path.resolve() == run.resolve():
             raise InputError(f"--sentinels {path} is the run that is searched; name runs from before it")
-        for shown, fingerprint, measure in _confirmed(RunFolder(path)):
-            sentinel = _sentinel(shown, fingerprint, measure, read_settings(RunFolder(path))["run_id"], space)
-            key = f"{measure} {sentinel.rule or shown}"
+        run_id = read_settings(RunFolder(path))["run_id"]
+        for finding in _confirmed(RunFolder(path)):
+            sentinel = _sentinel(finding, run_id, space)
+            key = f"{sentinel.measure} {sentinel.rule or sentinel.shown}"
             known = found.get(key)
             runs = sentinel.runs if known is None else tuple(dict.fromkeys([*known.runs, *sentinel.runs]))
             found[key] = replace(known or sentinel, runs=runs)
@@ -91,43 +118,43 @@ def rule_of(shown: Mapping[str, Any], space: Space) -> Rule:
     return Rule(tuple(sorted(inside)), tuple(inside[factor] for factor in sorted(inside)))
 
 
-async def ask_sentinels(rules: Sequence[tuple[Rule, Measure]], hunt: Hunt, oracle: Oracle) -> list[Asked]:
+async def ask_sentinels(rules: Sequence[Hypothesis], hunt: Hunt, oracle: Oracle) -> list[Asked]:
     """Test each rule on up to 40 fresh matched pairs; what was tested is added to `hunt.sentinels`.
 
     What that does not settle is tested on where the search proposes the rule again.
     """
     asked = []
-    screened = [rule for rule, measure in rules if measure == Calibration.measure]
-    for number, (rule, measure) in enumerate(rules, start=1):
+    screened = [each for each in rules if each.measure == Calibration.measure]
+    for number, each in enumerate(rules, start=1):
         name = f"sentinel {number} of {len(rules)}"
-        yardstick = CodeRate() if measure == CodeRate.measure else _calibration(rule, screened, hunt)
-        one = Asked(None, NO_SCREEN) if yardstick is None else await _ask(rule, name, yardstick, hunt, oracle)
+        yardstick = CodeRate() if each.measure == CodeRate.measure else _calibration(each, screened, hunt)
+        one = Asked(None, NO_SCREEN) if yardstick is None else await _ask(each, name, yardstick, hunt, oracle)
         asked.append(one)
         if one.tested is not None:
             hunt.sentinels.append(one.tested)
     return asked
 
 
-def _calibration(rule: Rule, rules: Sequence[Rule], hunt: Hunt) -> Calibration | None:
-    calibration = hunt.calibration(*rules)
+def _calibration(asked: Hypothesis, rules: Sequence[Hypothesis], hunt: Hunt) -> Calibration | None:
+    calibration = hunt.calibration(*(rule for each in rules for rule in (each.rule, *each.beside)))
     if len(calibration.score_C) < LEAST_ORDINARY * len(hunt.screen.digits_CA):
-        calibration = hunt.calibration(rule)
+        calibration = hunt.calibration(asked.rule, *asked.beside)
     return calibration if len(calibration.score_C) else None
 
 
-async def _ask(rule: Rule, name: str, yardstick: Yardstick, hunt: Hunt, oracle: Oracle) -> Asked:
-    oracle.calibration, oracle.space = yardstick, hunt.space
+async def _ask(asked: Hypothesis, name: str, yardstick: Yardstick, hunt: Hunt, oracle: Oracle) -> Asked:
+    oracle.calibration, oracle.space = yardstick, hunt.space.beside(asked.beside)
     hunt.on_step(name, oracle)
 
     def on_pairs(pairs: int, inside: int, outside: int, log_e: float) -> None:
         evidence = f"{pairs} pairs, {inside} fire inside and {outside} outside, e-value {np.exp(log_e):.3g}"
         hunt.on_step(f"{name}: {evidence} of {THRESHOLD:.0f}", oracle)
 
-    rng = np.random.default_rng(int(digest([hunt.seed, "sentinel", str(rule)])[:16], 16))
+    rng = np.random.default_rng(int(digest([hunt.seed, "sentinel", str(asked.rule)])[:16], 16))
     threshold = yardstick.threshold(FIRE_QUANTILE)
     try:
         tested = await confirm(
-            rule, oracle, threshold=threshold, delta=hunt.delta, rng=rng, on_pairs=on_pairs, most=PAIRS
+            asked.rule, oracle, threshold=threshold, delta=hunt.delta, rng=rng, on_pairs=on_pairs, most=PAIRS
         )
     except NoContextError:
         return Asked(None, NO_CONTEXT)
@@ -143,34 +170,45 @@ def _stopped(tested: Confirmed, delta: float) -> Confirmed:
     return replace(tested, status="futile" if tested.difference_P.mean() < delta else "spent")
 
 
-def _confirmed(run: RunFolder) -> list[tuple[dict[str, Any], str, Measure]]:
+def _confirmed(run: RunFolder) -> list[_Finding]:
     with open_untrusted(run.database) as connection:
         try:
             rows = connection.execute(
-                "SELECT rule, fingerprint, flagged_by FROM findings WHERE status = 'CONFIRMED' ORDER BY rank"
+                "SELECT rule, fingerprint, flagged_by, beside FROM findings WHERE status = 'CONFIRMED' ORDER BY rank"
             ).fetchall()
         except QueryError as error:
             raise IntegrityError(
                 f"{run.database} refuses to be read: {error}; build it again with `diffbehav compare {run.path}`"
             ) from error
-    return [(_checked(rule, run), fingerprint, _measure(flagged_by, run)) for rule, fingerprint, flagged_by in rows]
+    return [
+        _Finding(_checked(rule, _is_rule, run), print_, _measure(by, run), _checked(beside, _are_rules, run))
+        for rule, print_, by, beside in rows
+    ]
 
 
-def _checked(text: str, run: RunFolder) -> dict[str, Any]:
-    """The JSON of a rule, which may come from somebody else."""
+def _checked(text: str, is_meant: Callable[[Any], bool], run: RunFolder) -> Any:
+    """The JSON of a rule, or of several, which may come from somebody else."""
     try:
-        rule = json.loads(text)
+        found = json.loads(text)
     except json.JSONDecodeError as error:
         raise IntegrityError(f"{run.database}: rule {text!r} is no JSON") from error
-    if not isinstance(rule, dict) or not rule or not all(map(_is_levels, rule.values())):
+    if not is_meant(found):
         raise IntegrityError(f"{run.database}: {text!r} is no rule over factors")
-    return rule
+    return found
+
+
+def _are_rules(rules: Any) -> bool:
+    return isinstance(rules, list) and all(map(_is_rule, rules))
 
 
 def _measure(flagged_by: str, run: RunFolder) -> Measure:
     if flagged_by not in get_args(Measure):
         raise IntegrityError(f"{run.database}: findings are not flagged by {flagged_by!r}")
     return cast(Measure, flagged_by)
+
+
+def _is_rule(rule: Any) -> bool:
+    return isinstance(rule, dict) and len(rule) > 0 and all(map(_is_levels, rule.values()))
 
 
 def _is_levels(levels: Any) -> bool:
@@ -181,11 +219,11 @@ def _is_levels(levels: Any) -> bool:
     return isinstance(levels, list) and all(isinstance(level, str) for level in levels)
 
 
-def _sentinel(
-    shown: Mapping[str, Any], fingerprint: str, measure: Measure, run_id: str, space: Space
-) -> Sentinel:  # fmt: skip
+def _sentinel(finding: _Finding, run_id: str, space: Space) -> Sentinel:
+    shown, fingerprint, measure, beside = finding
     try:
-        return Sentinel(shown, fingerprint, (run_id,), rule_of(shown, space), None, measure)
+        rule, others = rule_of(shown, space), tuple(rule_of(each, space) for each in beside)
+        return Sentinel(shown, fingerprint, (run_id,), rule, None, measure, others)
     except UntestableError as error:
         return Sentinel(shown, fingerprint, (run_id,), None, str(error), measure)
 

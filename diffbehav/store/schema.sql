@@ -239,6 +239,8 @@ CREATE TABLE findings (
                                            -- NULL where it cannot be derived
     severity_reason VARCHAR NOT NULL,      -- what it was derived from, in words; or why it is NULL
     fingerprint     VARCHAR NOT NULL,      -- sha256 of suite id, kind and the levels inside: the same in every run
+    beside          VARCHAR NOT NULL,      -- JSON: rules that were known before, in whose contexts it was not tested; rates,
+                                           -- effect and status are about the contexts outside of them. NOT TESTED: none
     CHECK ((pair_inside IS NULL) <> (pair_reason IS NULL)),
     CHECK ((effect_low IS NULL) = (status = 'NOT TESTED') AND (effect_low IS NULL) = (effect_high IS NULL)),
     CHECK ((pair_inside IS NULL) = (pair_outside IS NULL) AND (pair_inside IS NULL) = (pair_factor IS NULL))
@@ -248,6 +250,7 @@ CREATE TABLE sentinels (                   -- rules that earlier runs confirmed,
     rule          VARCHAR NOT NULL,        -- JSON as in findings, as the earlier run has it
     fingerprint   VARCHAR NOT NULL,        -- that of the earlier finding
     runs          VARCHAR NOT NULL,        -- JSON: ids of the runs that confirmed it
+    beside        VARCHAR NOT NULL,        -- JSON as in findings: rules outside of which it was tested
     status        VARCHAR NOT NULL CHECK (status IN ('CONFIRMED', 'NOT CONFIRMED', 'INCONCLUSIVE', 'NOT TESTED')),
     reason        VARCHAR,                 -- why it was not tested; NULL where it was
     pairs         INTEGER CHECK (pairs >= 1),   -- fresh matched pairs; NULL, this and what follows, where not tested

@@ -118,6 +118,7 @@ def _finding(grid: pl.DataFrame, fired: np.ndarray) -> pl.DataFrame:
             "pair_outside": [other["condition_id"]], "pair_factor": ["path"], "flagged_by": ["screen_score"],
             "severity_reason": ["planted"],
             "fingerprint": ["f" * 64],
+            "beside": ["[]"],
         }
     )  # fmt: skip
 

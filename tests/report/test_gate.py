@@ -45,7 +45,7 @@ def searched(run: Path, status: str | None, *, sentinel: str | None = None, **mo
     """Leave the outcome of a search in the run folder and compare again."""
     tested = {
         "rule": RULE, "levels": RULE, "log_e": 6.5, "threshold": 2.0, "pairs": 30, "inside": 28, "outside": 0,
-        "effect": 28 / 30, "effect_low": 0.6, "effect_high": 1.0, "flagged_by": "screen_score",
+        "beside": [], "effect": 28 / 30, "effect_low": 0.6, "effect_high": 1.0, "flagged_by": "screen_score",
     }  # fmt: skip
     again = {"rule": {"user": ["ann"]}, "fingerprint": "e" * 64, "runs": ["earlier"], "tested": None}
     found = {"schema": "diffbehav.search/1", "delta": 0.05, "level": 0.05, "calls": 900, "calls_spent": 800, "wide": 0}

@@ -1,6 +1,7 @@
 """report.json and the findings say what run.duckdb holds, and no more."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tests.report.synthetic import DATES, FACTORS, THRESHOLD, fill_outcomes, mak
 def rule(**levels: list[str]) -> Finding:
     numbers = (1, 1, None, None, 1, 1, 1, 0, 5, 5)
     rest = (None, None, None, "none", "screen_score", None, "none", "f" * 64)
-    return Finding("F001", levels, "NOT TESTED", "text", *numbers, *rest)
+    return Finding("F001", levels, (), "NOT TESTED", "text", *numbers, *rest)
 
 
 def factor(name: str, source: str | None = None, levels: tuple[str, ...] = ("a", "b")) -> Factor:
@@ -148,6 +149,20 @@ def test_a_run_without_findings_and_scores_still_has_a_report(tmp_path: Path) ->
     page = write_report(tmp_path, tmp_path / "report")[0].read_text("utf-8")
     assert "No rule over the factors separated the two models" in page
     assert "<b>Conditions without a screen score:</b> 552 of 552" in page
+
+
+def test_a_rule_that_was_tested_outside_of_others_says_so_in_every_form(tmp_path: Path) -> None:
+    make_run(tmp_path, hostile=[])
+    connection = duckdb.connect(str(tmp_path / "run.duckdb"))
+    connection.execute("""UPDATE findings SET beside = '[{"place": ["abroad"]}, {"user": ["root"]}]' WHERE rank = 1""")
+    connection.close()
+    others = [{"place": ["abroad"]}, {"user": ["root"]}]
+    assert [each["beside"] for each in findings_json(tmp_path)["findings"][:2]] == [others, []]
+    formats = ("html", "md", "csv", "sarif", "junit", "json")
+    written = write_report(tmp_path, tmp_path / "report", formats)
+    texts = [re.sub("<.?code>|<.?b>|`", "", path.read_text("utf-8")) for path in written]
+    assert all("tested outside of place is abroad" in text for text in texts)
+    assert json.loads(texts[-1])["findings"][0]["beside"] == others
 
 
 def test_a_folder_without_a_database_and_a_database_without_facts_are_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from diffbehav.compare.searched import read_search
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.search.outcome import all_levels, outcome_json, rule_json
 from diffbehav.search.search import Outcome, Promise, search
-from diffbehav.search.sentinels import NO_CALLS, Sentinel, UntestableError, read_sentinels, rule_of
+from diffbehav.search.sentinels import NO_CALLS, Hypothesis, Sentinel, UntestableError, read_sentinels, rule_of
 from diffbehav.search.space import Space
 from diffbehav.stats.eprocess import log_e_value, tally
 from diffbehav.stats.rule import Rule
@@ -29,7 +29,7 @@ def searched(world: ToyWorld, sentinels: Sequence[Rule], *, calls: int = 4000) -
     return asyncio.run(
         search(
             world.screen(1), SPACE, world.ask, calls=calls, promise=PROMISE, seed=world.seed,
-            on_step=lambda *_: None, sentinels=[(each, "screen_score") for each in sentinels],
+            on_step=lambda *_: None, sentinels=[Hypothesis(each, "screen_score", ()) for each in sentinels],
         )
     )  # fmt: skip
 
@@ -44,8 +44,8 @@ def dated(levels: Sequence[str] = DATES) -> Space:
     return replace(named, levels=(tuple(levels), *named.levels[1:]))
 
 
-def earlier_run(path: Path, *rules: tuple[dict[str, Any], str]) -> Path:
-    """A run folder with nothing but its id and these findings: rule and status."""
+def earlier_run(path: Path, *rules: tuple[dict[str, Any], str], beside: Sequence[dict[str, Any]] = ()) -> Path:
+    """A run folder with nothing but its id and these findings, rule and status, tested outside of those `beside`."""
     path.mkdir()
     write_json(RunFolder(path).settings, {"run_id": path.name})
     with building(RunFolder(path).database, []) as builder:
@@ -53,8 +53,8 @@ def earlier_run(path: Path, *rules: tuple[dict[str, Any], str]) -> Path:
             tested = "NULL, NULL" if status == "NOT TESTED" else "0.3, 0.7"
             builder.execute(
                 f"""INSERT INTO findings VALUES ('F{rank}', {rank}, $rule, '{status}', 'text', 3, 0.5, {tested}, 0.5,
-                0.3, 0.7, 0, 20, 10, NULL, NULL, NULL, 'none', 'screen_score', NULL, 'none', 'f{rank}')""",
-                rule=json.dumps(shown),
+                0.3, 0.7, 0, 20, 10, NULL, NULL, NULL, 'none', 'screen_score', NULL, 'none', 'f{rank}', $beside)""",
+                rule=json.dumps(shown), beside=json.dumps(beside),
             )
     return path
 
@@ -84,7 +84,7 @@ def test_of_two_rules_the_one_that_is_left_is_confirmed_and_a_new_one_is_still_f
     assert [each.tested.rule for each in outcome.verdicts if each.status == "CONFIRMED"] == [rule(user=3)]
 
 
-def test_a_sentinel_that_forty_pairs_do_not_settle_and_the_search_finds_again_is_one_rule_with_all_its_pairs() -> None:
+def test_a_sentinel_that_the_search_finds_again_is_one_rule_with_all_its_pairs() -> None:
     resumed = 0
     for seed in range(4):
         outcome = searched(ToyWorld(SPACE, seed, rule(year=7), 0.4), [rule(year=7)])
