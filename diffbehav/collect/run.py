@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from diffbehav import __version__
+from diffbehav.collect.beside import check_beside
 from diffbehav.collect.blocks import BLOCK, stored_bytes
 from diffbehav.collect.exposures import add_to_ledger, asked_before, look_back, new_entry
 from diffbehav.collect.feed import IN_FLIGHT, feed
@@ -155,6 +156,7 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     folder = RunFolder(request.out)
     suite = load_suite(request.suite)
     models = read_models(request)
+    beside = check_beside(models, on_stage=on_stage)
     check_placement(models.placement, suite.engine_settings)
     if request.ledger is not None and models.replayed is not None:
         raise InputError(
@@ -165,13 +167,14 @@ async def _collect(request: Request, *, on_stage: OnStage, on_progress: OnProgre
     check_replayable(request, suite, models)
     with alone_in(folder):
         return await _fill(
-            folder, request, suite, models, renderer, on_stage=on_stage, on_progress=on_progress, serving=serving
-        )
+            folder, request, suite, models, renderer, beside, on_stage=on_stage, on_progress=on_progress,
+            serving=serving,
+        )  # fmt: skip
 
 
 async def _fill(
-    folder: RunFolder, request: Request, suite: Suite, models: Models, renderer: Renderer, *, on_stage: OnStage,
-    on_progress: OnProgress, serving: Serving,
+    folder: RunFolder, request: Request, suite: Suite, models: Models, renderer: Renderer, beside: list[Check], *,
+    on_stage: OnStage, on_progress: OnProgress, serving: Serving,
 ) -> Progress:  # fmt: skip
     settings = _settings(request, suite, models)
     if folder.settings.exists():
@@ -198,7 +201,7 @@ async def _fill(
     engines = await open_sides(request, models, planned, suite, serving)
     try:
         on_stage(f"engines ready after {time.monotonic() - started:.0f} s; checking them")
-        checks = await checked(engines, planned, suite, models)
+        checks = beside + await checked(engines, planned, suite, models)
         settings |= _measured(settings, checks) | {
             "engine": _arguments(request, suite, models, max_model_len=_longest(planned, suite, models))
         }

@@ -2,6 +2,7 @@
 
 from diffbehav.intake.comparability import check_adapter_fits, check_same_tokenizer
 from diffbehav.intake.fence import check_comparable, check_current, check_same_model, facts_of
+from diffbehav.intake.folder_files import beside_model
 from diffbehav.intake.manifest import (
     Adapter,
     Model,
@@ -16,6 +17,7 @@ from diffbehav.intake.manifest import (
 __all__ = [
     "Adapter",
     "Model",
+    "beside_model",
     "check_adapter_fits",
     "check_comparable",
     "check_current",

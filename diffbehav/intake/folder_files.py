@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from diffbehav.errors import InputError
+from diffbehav.errors import InputError, IntegrityError
 from diffbehav.intake.json_file import read_json
 from diffbehav.intake.manifest import LEADS_AWAY, sha256_of
 from diffbehav.intake.pickles import is_compressed, is_pickle, scan_pickle
@@ -34,6 +34,8 @@ class Refusal(NamedTuple):
 
     name: str
     why: str
+    dangerous: bool = False
+    """Loading it would run code that no model needs."""
 
 
 def read_files(folder: Path) -> list[File]:
@@ -52,6 +54,18 @@ def refusals(folder: Path, *, allow: Collection[str] = ()) -> list[Refusal]:
     if unknown:
         raise InputError(f"{folder}: there is no file {unknown[0]!r} that could be allowed.")
     return [each for path in paths for each in _refused(folder, path, _name(folder, path) in allow)]
+
+
+def beside_model(folder: Path) -> list[str]:
+    """Names of what is refused in a folder although no engine loads it; IntegrityError where one is dangerous.
+
+    Training leaves pickles beside its checkpoints, and many models come with a pickle of their weights or with code.
+    """
+    found = refusals(folder)
+    for each in found:
+        if each.dangerous:
+            raise IntegrityError(f"{folder / each.name}: {each.why}. Remove it, and ask where the folder comes from.")
+    return [each.name for each in found]
 
 
 def _paths(folder: Path) -> Iterator[Path]:
@@ -93,7 +107,7 @@ def _refused_weights(name: str, path: Path, allowed: bool) -> Iterator[Refusal]:
 def _refused_pickle(name: str, path: Path, allowed: bool) -> Iterator[Refusal]:
     scan = scan_pickle(path)
     if scan.dangerous:
-        yield Refusal(name, f"a pickle that imports {_some(scan.dangerous)}; loading it runs code")
+        yield Refusal(name, f"a pickle that imports {_some(scan.dangerous)}; loading it runs code", dangerous=True)
     elif not allowed:
         said = "no dangerous import found"
         if scan.unknown:
