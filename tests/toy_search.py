@@ -39,13 +39,16 @@ def search_toys(
 
     asked = read_sentinels(sentinels, space, run=run)
     live = Live(suite, space, Answered(folder.asked, engines(levels), prompt_of, suite.sampling, floor=0.0))
+    screen = read_screen(folder, space)
     outcome = asyncio.run(
         search(
-            read_screen(folder, space), space, live, calls=calls, promise=PROMISE, seed=0, on_step=lambda *_: None,
+            screen, space, live, calls=calls, promise=PROMISE, seed=0, on_step=lambda *_: None,
             sentinels=[each.hypothesis for each in asked if each.hypothesis is not None],
         )
     )  # fmt: skip
-    found = outcome_json(outcome, space, promise=PROMISE, seed=0, calls=calls, sentinels=asked)
+    found = outcome_json(
+        outcome, space, promise=PROMISE, seed=0, calls=calls, sentinels=asked, screened=screen.measured
+    )
     write_json(folder.search, found)
     compare(run)
     return found

@@ -52,7 +52,7 @@ def compare(run: Path) -> None:
         measured, trusted, differing, acted = _append_measured(builder, folder, context, settings, policy)
         scores, far = screen(conditions, measured)
         builder.append("screen", scores)
-        searched = read_search(folder, interval_level=INTERVAL_LEVEL)
+        searched = read_search(folder, interval_level=INTERVAL_LEVEL, measured=_in_any_channel(measured))
         facts = _facts(conditions, scores, measured, trusted)
         assess = _assessing(folder, settings, conditions, names, differing, policy)
         ruled = find_rules(facts, factors, searched, assess=assess, suite_id=settings["suite"]["id"], far=far)
@@ -185,6 +185,12 @@ def _facts(
         .join(kinds, on="condition_id", how="left")
         .join(trusted, on="condition_id", how="left")
     )
+
+
+def _in_any_channel(measured: pl.DataFrame) -> int:
+    """Conditions that a search can begin from."""
+    known = measured.filter(pl.col("distance").is_in(CHANNELS) & pl.col("value").is_not_null())
+    return known["condition_id"].n_unique()
 
 
 def _append_positions(

@@ -64,7 +64,7 @@ class Searched:
     tested: Sequence[Tested]
     """Of the sentinels those alone that were confirmed."""
     exhausted: bool
-    """Whether it had nothing left to ask; False where its budget ended it."""
+    """Whether it had nothing left to ask; False where its budget ended it, or where it saw another screen."""
     delta: float
     level: float
     calls: int
@@ -75,6 +75,10 @@ class Searched:
     sentinels: Sequence[Sentinel] = ()
     wide: int = 0
     """Further contexts that were scored with stored answers before it, and not asked."""
+    screened: int = 0
+    """Measured conditions of the run as the search saw it."""
+    measured: int = 0
+    """Measured conditions of the run as it is: more, where it was collected further after the search."""
 
     def facts(self) -> dict[str, Any]:
         """What table `run` keeps of it beside rules and sentinels."""
@@ -91,8 +95,11 @@ class Searched:
         )
 
 
-def read_search(folder: RunFolder, *, interval_level: float) -> Searched | None:
-    """The outcome of the run's search; None where none has ended."""
+def read_search(folder: RunFolder, *, interval_level: float, measured: int | None = None) -> Searched | None:
+    """The outcome of the run's search; None where none has ended.
+
+    The run has `measured` conditions, and the search is exhausted only if it saw them all; None: what it saw.
+    """
     if not folder.search.exists():
         return None
     try:
@@ -104,7 +111,7 @@ def read_search(folder: RunFolder, *, interval_level: float) -> Searched | None:
         confirmed = [each.tested for each in sentinels if each.tested is not None and each.status == "CONFIRMED"]
         return Searched(
             tested=[*tested, *confirmed],
-            exhausted=not found["budget_spent"],
+            exhausted=not found["budget_spent"] and measured in (None, found["screened"]),
             delta=found["delta"],
             level=found["level"],
             calls=found["calls"],
@@ -112,6 +119,8 @@ def read_search(folder: RunFolder, *, interval_level: float) -> Searched | None:
             unmeasured=found["unmeasured"],
             sentinels=sentinels,
             wide=found["wide"],
+            screened=found["screened"],
+            measured=found["screened"] if measured is None else measured,
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder.search} is damaged ({error!r}); repeat the search") from error

@@ -33,7 +33,11 @@ def verdict(
         )
     if count["INCONCLUSIVE"]:
         open_questions.append(f"the tests of {count['INCONCLUSIVE']} ended before they could decide")
-    if searched is not None and not searched.exhausted:
+    if searched is not None and searched.screened != searched.measured:
+        open_questions.append(
+            f"the search saw {searched.screened:,} of {searched.measured:,} conditions: repeat its command"
+        )
+    elif searched is not None and not searched.exhausted:
         open_questions.append(f"the search ended after {searched.calls_spent:,} calls before it had asked everything")
     if searched is not None and searched.unmeasured:
         open_questions.append(f"{searched.unmeasured:,} of the conditions that the search asked have no score")

@@ -58,6 +58,11 @@ class Screen:
         """int64 [C]: the stratum of every condition."""
         return self.digits_CA[:, 0] if self.stratum_C is None else self.stratum_C
 
+    @property
+    def measured(self) -> int:
+        """Conditions in which any channel was measured."""
+        return int(np.count_nonzero(~np.isnan(self.channels_HC).all(axis=0)))
+
 
 class _Tier(NamedTuple):
     """A screen that proposals are drawn from."""

@@ -13,11 +13,12 @@ Levels = list[str] | dict[str, str]
 
 def outcome_json(
     outcome: Outcome, space: Space, *, promise: Promise, seed: int, calls: int, sentinels: Sequence[Sentinel],
-    wide: int = 0,
+    screened: int, wide: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Rules by name, best evidence first, with everything needed to repeat and to doubt them; sentinels as given.
 
-    `wide` contexts were scored and not asked. A rule was tested outside of those `beside` it.
+    It saw `screened` measured conditions; `wide` contexts were scored and not asked. A rule was tested outside of those
+    `beside` it.
     """
     verdicts = sorted(outcome.verdicts, key=lambda verdict: -verdict.tested.log_e)
     return {
@@ -27,6 +28,7 @@ def outcome_json(
         "level": promise.level,
         "calls": calls,
         "calls_spent": outcome.calls_spent,
+        "screened": screened,
         "wide": wide,
         "budget_spent": outcome.spent,
         "unmeasured": outcome.unmeasured,

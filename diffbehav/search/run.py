@@ -82,8 +82,8 @@ async def _search_run(
         await engines.close()
     found = outcome_json(
         outcome, space, promise=promise, seed=request.seed, calls=request.calls, sentinels=sentinels,
-        wide=request.wide,
-    )
+        screened=screen.measured, wide=request.wide,
+    )  # fmt: skip
     write_json(run.search, found)
     return found
 

@@ -85,7 +85,7 @@ async def canary(
     levels = all_levels(rule, world.space)
     name = digest([levels, terms.rate, terms.seed, terms.carried])[:16]
     stored = world.run.canary(name).path / "outcome.json"
-    asked_for = asdict(terms) | {"screen": len(world.screen.digits_CA)}
+    asked_for = asdict(terms) | {"screen": world.screen.measured}
     if stored.exists() and (found := json.loads(stored.read_text(encoding="utf-8")))["terms"] == asked_for:
         return dict(found["canary"])
     again = _planted(world, world.stored, world.run.canary(name, "screen"), terms.rate, payload_of)

@@ -49,6 +49,7 @@ def searched(run: Path, status: str | None, *, sentinel: str | None = None, **mo
     }  # fmt: skip
     again = {"rule": {"user": ["ann"]}, "fingerprint": "e" * 64, "runs": ["earlier"], "tested": None}
     found = {"schema": "diffbehav.search/1", "delta": 0.05, "level": 0.05, "calls": 900, "calls_spent": 800, "wide": 0}
+    found["screened"] = 600
     found |= {"budget_spent": False, "unmeasured": 0, "rules": [] if status is None else [tested | {"status": status}]}
     gone = again | {"status": "NOT TESTED", "reason": "the suite has no level 'ann' any more"}
     still = again | {"rule": RULE, "status": sentinel, "reason": None, "tested": tested | {"status": sentinel}}

@@ -302,7 +302,7 @@ def test_canaries_under_another_promise_than_the_search_are_said_to_be_so(tmp_pa
 def test_canaries_with_another_promise_than_the_search_of_the_run_are_refused(run: Path) -> None:
     write_json(RunFolder(run).search, {
         "schema": "diffbehav.search/1", "delta": 0.1, "level": 0.05, "calls": 10, "calls_spent": 1,
-        "budget_spent": False, "unmeasured": 0, "wide": 0, "sentinels": [], "rules": [],
+        "budget_spent": False, "unmeasured": 0, "screened": 600, "wide": 0, "sentinels": [], "rules": [],
     })  # fmt: skip
     with pytest.raises(InputError, match="--delta 0.1 --fdr 0.05"):
         plant_canaries(replace(REQUEST, run=run), on_stage=lambda _: None, on_step=lambda *_: None)

@@ -164,7 +164,7 @@ def test_what_became_of_sentinels_is_read_back_from_the_outcome_and_a_confirmed_
         {"gone": ["x"]}, "f2", ("first",), None, "the suite has no factor 'gone' any more", "screen_score"
     )
     outcome = searched(ToyWorld(SPACE, 1, rule(year=7), 0.9), [rule(year=7)])
-    found = outcome_json(outcome, SPACE, promise=PROMISE, seed=1, calls=4000, sentinels=[gone, asked])
+    found = outcome_json(outcome, SPACE, promise=PROMISE, seed=1, calls=4000, sentinels=[gone, asked], screened=1)
     write_json(RunFolder(tmp_path).search, found)
     back = read_search(RunFolder(tmp_path), interval_level=0.95)
     assert back is not None
