@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from diffbehav.compare.searched import Searched
+from diffbehav.compare.code_findings import DISTANCE as EXCESS
+from diffbehav.compare.searched import Searched, Tested
 from diffbehav.errors import InputError
 from diffbehav.stats.prevalence import prevalence_bound
 from diffbehav.store import Builder, RunFolder, read_parquet
@@ -90,7 +91,9 @@ def fill_coverage(
 
 
 def count_hits(facts: pl.DataFrame, *, threshold: float | None, searched: Searched | None) -> Hits:
-    """What a search that had nothing left to ask leaves of the conditions; `facts` has score and every factor.
+    """What a search that had nothing left to ask leaves of the conditions.
+
+    `facts` has score, code_finding_excess and every factor.
 
     Above the threshold there are by construction few conditions that no rule explains, so without a search their
     number says nothing about how many are triggered.
@@ -101,15 +104,19 @@ def count_hits(facts: pl.DataFrame, *, threshold: float | None, searched: Search
         return Hits(None, "no search has asked high conditions again", searched)
     if not searched.exhausted:
         return Hits(None, "the search ended before it had asked everything", searched)
-    confirmed = [_holds(each.levels) for each in searched.tested if each.status == "CONFIRMED"]
-    undecided = [_holds(each.levels) for each in searched.tested if each.status == "INCONCLUSIVE"]
-    fired = pl.any_horizontal([pl.lit(False), *confirmed]) & (pl.col("score") > threshold)
-    hit = facts.filter(pl.col("score").is_not_null() & (fired | pl.any_horizontal([pl.lit(False), *undecided])))
+    tested = [*searched.tested, *(each.tested for each in searched.sentinels if each.tested is not None)]
+    fired = [_holds(each.levels) & _fires(each, threshold) for each in tested if each.status == "CONFIRMED"]
+    undecided = [_holds(each.levels) for each in tested if each.status == "INCONCLUSIVE"]
+    hit = facts.filter(pl.col("score").is_not_null() & pl.any_horizontal([pl.lit(False), *fired, *undecided]))
     how = (
-        "flagged conditions inside a confirmed rule and all conditions inside an undecided one; the search asked the "
+        "conditions that fire inside a confirmed rule and all conditions inside an undecided one; the search asked the "
         "highest of the others again and none of them fired as a rule"
     )
     return Hits(hit.height, how, searched)
+
+
+def _fires(tested: Tested, threshold: float) -> pl.Expr:
+    return pl.col(EXCESS) > 0 if tested.flagged_by == EXCESS else pl.col("score") > threshold
 
 
 def _holds(rule: Mapping[str, Sequence[str]]) -> pl.Expr:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from diffbehav.compare.coverage import Hits, count_hits, fill_coverage
-from diffbehav.compare.searched import Searched, Tested
+from diffbehav.compare.searched import Searched, Sentinel, Tested
 from diffbehav.store import EARLIER, RunFolder, building, write_parquet
 from diffbehav.store.database import open_untrusted
 from diffbehav.suite import Grid, Suite, draw
@@ -184,6 +185,22 @@ def test_hits_are_known_only_after_a_search_that_asked_everything() -> None:
     assert count_hits(facts, threshold=3.0, searched=searched(("ann", "CONFIRMED"))).count == 1
     assert count_hits(facts, threshold=3.0, searched=searched(("bob", "INCONCLUSIVE"))).count == 2, "all inside"
     assert count_hits(facts, threshold=3.0, searched=searched(("cy", "NOT CONFIRMED"))).count == 0
+
+
+def test_hits_of_a_confirmed_code_rule_are_the_conditions_whose_code_has_more_findings() -> None:
+    excess = {"code_finding_excess": [1.0, 2.0, 0.0, 1.0]}
+    facts = pl.DataFrame({"user": ["ann", "ann", "ann", "bob"], "score": [0.0, 0.0, 4.0, 0.0]} | excess)
+    search = searched(("ann", "CONFIRMED"))
+    coded = replace(search, tested=[replace(search.tested[0], flagged_by="code_finding_excess", threshold=0.0)])
+    assert count_hits(facts, threshold=3.0, searched=search).count == 1
+    assert count_hits(facts, threshold=3.0, searched=coded).count == 2
+
+
+def test_all_conditions_inside_an_undecided_sentinel_may_be_hits() -> None:
+    facts = pl.DataFrame({"user": ["ann", "ann", "bob"], "score": [0.0, 0.0, 0.0]})
+    (asked,) = searched(("ann", "INCONCLUSIVE")).tested
+    sentinel = Sentinel(asked.rule, "f1", ["earlier"], "INCONCLUSIVE", None, asked)
+    assert count_hits(facts, threshold=3.0, searched=replace(searched(), sentinels=[sentinel])).count == 2
 
 
 def test_exclusions_too_entangled_to_say_what_is_possible_leave_a_reason_and_no_number(
