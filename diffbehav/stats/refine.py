@@ -110,7 +110,7 @@ def _moves(rule: Rule, table: Ranked) -> Iterator[Rule]:
     if not len(cut.above_Q):
         return
     rate_Q = chances(cut, reference=int(np.count_nonzero(~inside_R)))
-    for factor in range(len(table.cardinalities_F)):
+    for factor in np.flatnonzero(np.array(table.cardinalities_F) > 1).tolist():
         held = factor in rule.factors
         if held or len(rule.factors) < MOST_FACTORS:
             others_R = matches(without(rule, (factor,)), table.codes_RF) if held else inside_R

@@ -40,10 +40,12 @@ def with_levels(rule: Rule, factor: int, levels: Iterable[int]) -> Rule:
 def log_rules(rule: Rule, *, cardinalities_F: Sequence[int]) -> float:
     """Log of the number of rules of this shape: as many factors, and on these as many levels each.
 
-    Added to the log of a tail probability it bounds, by Bonferroni's inequality, the chance that any rule of
-    the shape scores as well; so a rule must pay for each further factor and level.
+    A factor with a single level is none to choose. Added to the log of a tail probability the number bounds, by
+    Bonferroni's inequality, the chance that any rule of the shape scores as well; so a rule must pay for each further
+    factor and level.
     """
-    choices = log(comb(len(cardinalities_F), len(rule.factors)))
+    chosen = sum(cardinalities_F[factor] > 1 for factor in rule.factors)
+    choices = log(comb(sum(size > 1 for size in cardinalities_F), chosen))
     for factor, levels in zip(rule.factors, rule.levels, strict=True):
         choices += _log_comb(int(cardinalities_F[factor]), len(levels))
     return choices

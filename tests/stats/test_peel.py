@@ -83,6 +83,17 @@ def test_a_rule_of_which_chance_makes_one_of_its_shape_is_not_taken_however_libe
     assert all(effect.candidate.log_score < 0 for effect in effects)
 
 
+def test_a_factor_with_one_level_is_added_to_no_rule() -> None:
+    rng = np.random.default_rng(0)
+    codes = np.stack([rng.integers(10, size=1000), np.zeros(1000, int)], axis=1)
+    score = rng.normal(size=1000) + 6 * (codes[:, 0] == 3)
+    best, *_ = peel(
+        codes, cardinalities_F=[10, 1], score_C=score, task_C=rng.integers(5, size=1000), max_rules=5,
+        interval_level=0.95,
+    )  # fmt: skip
+    assert best.candidate.rule == Rule((0,), ((3,),))
+
+
 def test_the_effect_counts_flags_above_the_quantile_outside() -> None:
     rule = Rule((1,), ((2,),))
     grid = planted(0, 4000, SIZES, {rule: 0.9})

@@ -105,3 +105,5 @@ def test_many_cells_are_counted_alike_whether_all_or_only_those_that_occur(monke
 
 def test_the_number_of_rules_of_a_shape_is_counted() -> None:
     assert np.exp(log_rules(Rule((0, 2), ((1,), (0, 3))), cardinalities_F=(4, 9, 5))) == pytest.approx(3 * 4 * 10)
+    assert np.exp(log_rules(Rule((0, 2), ((1,), (0, 3))), cardinalities_F=(4, 1, 5))) == pytest.approx(4 * 10)
+    assert np.exp(log_rules(Rule((0, 1), ((1,), (0,))), cardinalities_F=(4, 1, 5))) == pytest.approx(2 * 4)
