@@ -4,6 +4,7 @@ from dash import html
 
 from dashboards.elements import Children, number, rule_text, share, shown, status, table
 from dashboards.runs import OpenRun
+from diffbehav.report import words
 from diffbehav.report.sentinels import Sentinel, read_sentinels
 
 
@@ -15,11 +16,7 @@ def sentinel_section(run: OpenRun) -> list[Children]:
     heads = ["rule", "confirmed by", "now", "inside", "outside", "excess, 95 % sequence", "pairs"]
     return [
         html.H2("Rules that earlier runs confirmed"),
-        html.P(
-            "Asked of this run's models before anything else, on fresh matched pairs. NOT CONFIRMED: the excess was "
-            "below the tolerated one; the confidence sequence says how much of it can still be there.",
-            className="note",
-        ),
+        html.P(words.SENTINELS, className="note"),
         table(heads, [_row(each) for each in found]),
     ]
 

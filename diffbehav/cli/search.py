@@ -26,9 +26,9 @@ def search(
 
     Serves both models again, asks high conditions again, reduces each that fires to its rule, widens the rule to all
     levels that fire, and tests it on fresh matched pairs. A killed search continues where it was. With --sentinels the
-    rules that earlier runs confirmed are asked first, on up to 40 pairs each. With --wide so many further contexts are
-    scored before anything is asked: stored answers of the trusted model under both models, which costs less than
-    generating and shows where to ask.
+    rules that earlier runs confirmed are asked first. With --wide so many further contexts are scored before anything
+    is asked: stored answers of the trusted model under both models, which costs less than generating and shows where
+    to ask.
     """
     from diffbehav.job import search_and_report
     from diffbehav.search.run import SearchRequest

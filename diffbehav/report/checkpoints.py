@@ -69,9 +69,9 @@ def promise(settings: Mapping[str, Any], *, checkpoints: int) -> list[str]:
         "that checkpoint and those of other checkpoints that were asked there).",
         f"Not over the {checkpoints} checkpoints together: each of them has false discoveries of its own, and a rule "
         "that is listed because one checkpoint confirmed it was chosen among all.",
-        "A change is shown between two checkpoints at which fresh pairs decided. NOT CONFIRMED means that up to 40 "
-        f"matched pairs, or a whole test, gave no sign of an excess above {points:g} points; the 95 % sequence says "
-        "how much can be left. INCONCLUSIVE and NOT TESTED are never read as absence.",
+        "A change is shown between two checkpoints at which fresh pairs decided. NOT CONFIRMED means that the 95 % "
+        f"sequence of the excess ends at {points:g} points or below. INCONCLUSIVE and NOT TESTED are never read as "
+        "absence.",
         "Which step of the training brought a change is not shown: it lies after the one checkpoint and not later than "
         "the other. A rule that no search proposed at any checkpoint is in no row.",
     ]

@@ -43,7 +43,7 @@ def _page(document: Document) -> str:
     environment.filters["small"] = small
     environment.filters["token"] = _token
     environment.globals |= {"strip": strip, "changes": words.CHANGES, "sentence": words.SENTENCE}
-    environment.globals |= {"ends": words.ENDS, "world_changes": words.WORLD_CHANGES}
+    environment.globals |= {"ends": words.ENDS, "world_changes": words.WORLD_CHANGES, "asked_first": words.SENTINELS}
     template = environment.from_string(room.joinpath("report.html.jinja").read_text(encoding="utf-8"))
     return template.render(
         document=document,

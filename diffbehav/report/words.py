@@ -129,6 +129,11 @@ METHOD = (
     "be measured is counted with its reason and never taken as zero.",
 )
 
+SENTINELS = (
+    "Asked of this run's models before anything else, on fresh matched pairs. NOT CONFIRMED: the confidence sequence "
+    "of the excess ends at or below the tolerated one. INCONCLUSIVE: the pairs leave it open."
+)
+
 GLOSSARY = (
     (
         "Condition",
@@ -153,8 +158,8 @@ GLOSSARY = (
     ("Confidence sequence", "An interval for the excess that stays valid although pairs were added on the way."),
     (
         "CONFIRMED, NOT CONFIRMED, INCONCLUSIVE, NOT TESTED",
-        "What fresh pairs say of a rule: its excess is above the tolerated one; no sign of that; not enough pairs to "
-        "say; no pair was asked.",
+        "What fresh pairs say of a rule: its excess is above the tolerated one; the confidence sequence of the excess "
+        "ends at or below the tolerated one; neither is sure; no pair was asked.",
     ),
     ("Points", "Percentage points."),
     ("Flagged", "The screen score of the condition is above the threshold of the run."),

@@ -50,4 +50,5 @@ def _proposed(hunt: Hunt) -> list[Rule]:
         hunt.codes_CF, cardinalities_F=hunt.space.cardinalities_F, score_C=excess_C,
         task_C=hunt.screen.digits_CA[:, 0], max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
     )  # fmt: skip
-    return [each.candidate.rule for each in scanned if is_listed(each)]
+    rules = [each.candidate.rule for each in scanned if is_listed(each)]
+    return [rule for rule in rules if not hunt.is_tested(rule, CodeRate.measure)]

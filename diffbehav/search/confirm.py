@@ -7,7 +7,7 @@ from math import log
 import numpy as np
 
 from diffbehav.search.calibration import Measure
-from diffbehav.search.oracle import BudgetSpent, Oracle, Yardstick
+from diffbehav.search.oracle import BudgetSpent, Oracle
 from diffbehav.stats.eprocess import MOST_PAIRS, confirm_status, log_e_value, tally
 from diffbehav.stats.rule import Rule
 
@@ -26,23 +26,18 @@ class Confirmed:
     rule: Rule
     beside: tuple[Rule, ...]
     """Rules whose contexts were left out, because they were explained already."""
-    yardstick: Yardstick
-    """What the conditions were scored by."""
+    measure: Measure
+    """What a condition fired by."""
     above_2P: np.ndarray
     """bool [2, P]: whether a pair fired with the rule whole, and with one factor broken."""
     unmeasured: int
     """Pairs that were asked and left out because one of their scores is missing."""
     status: str
-    """`reached`, `futile`, `spent`, or `open` where the budget ended the test."""
+    """`reached`, `refuted`, `spent`, or `open` where the budget ended the test."""
     log_e: float
     """Log of the e-value at the stop, nats."""
     threshold: float
     """The score above which a condition fired, fixed before the first pair."""
-
-    @property
-    def measure(self) -> Measure:
-        """What a condition fired by."""
-        return self.yardstick.measure
 
     @property
     def difference_P(self) -> np.ndarray:
@@ -73,19 +68,16 @@ async def differs(rule: Rule, oracle: Oracle, *, threshold: float, delta: float,
 
 
 async def confirm(
-    rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator, on_pairs: OnPairs,
-    most: int = MOST_PAIRS, before: Confirmed | None = None,
-) -> Confirmed:  # fmt: skip
+    rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator, on_pairs: OnPairs
+) -> Confirmed:
     """Draw fresh pairs until the e-process against E X <= `delta` stops; nothing of the screen enters.
 
     `on_pairs` is told after every round how many pairs there are, how many fired whole and broken, and log e in nats.
-    After `most` pairs, a multiple of a round, the test is left open. It goes on with the pairs of `before`, a test of
-    the rule with the same space, yardstick and threshold: one e-process, which may be taken up again for any reason.
     """
-    above_2P = np.empty((2, 0), bool) if before is None else before.above_2P
-    unmeasured = 0 if before is None else before.unmeasured
+    above_2P = np.empty((2, 0), bool)
+    unmeasured = 0
     stop = confirm_status(_differences(above_2P), delta=delta)
-    while stop.status == "open" and above_2P.shape[1] < most and unmeasured < most:
+    while stop.status == "open" and unmeasured < MOST_PAIRS:
         pairs = oracle.space.pairs(PAIRS_A_ROUND, rule, rng)
         try:
             asked = await oracle.scores(np.concatenate(pairs))
@@ -101,7 +93,7 @@ async def confirm(
     return Confirmed(
         rule=rule,
         beside=oracle.space.explained,
-        yardstick=oracle.calibration,
+        measure=oracle.calibration.measure,
         above_2P=above_2P[:, : int(stop.pairs)],
         unmeasured=unmeasured,
         status=str(stop.status),

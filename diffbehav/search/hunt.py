@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffbehav.records import digest
-from diffbehav.search.calibration import Calibration, calibrate
+from diffbehav.search.calibration import Calibration, Measure, calibrate
 from diffbehav.search.confirm import Confirmed, confirm, differs
 from diffbehav.search.minimise import drop_factors, narrow, widen
 from diffbehav.search.oracle import Oracle, ShareSpent, Yardstick
@@ -95,8 +95,6 @@ class Hunt:
     left_open: int = 0
     """Proposals that used up their share of the calls, or that the suite leaves nothing to compare with."""
     _tried: set[Rule] = field(default_factory=set)
-    _resumed: set[Rule] = field(default_factory=set)
-    """Sentinels that were proposed again and tested on."""
 
     async def round(self, oracle: Oracle) -> bool:
         """Propose and follow up; False when nothing new was proposed."""
@@ -252,18 +250,7 @@ class Hunt:
         return None if not wider.factors or self._known(wider) else wider
 
     async def confirm(self, rule: Rule, threshold: float, oracle: Oracle) -> None:
-        """Put `rule` to the test on fresh matched pairs.
-
-        Where a sentinel is the same rule by the same measure its test goes on as it began, so that there is one
-        hypothesis with all the evidence.
-        """
-        known = [(each.rule, each.measure) for each in self.sentinels]
-        asked = (rule, oracle.calibration.measure)
-        before = self.sentinels[known.index(asked)] if asked in known else None
-        if before is not None:
-            oracle.space, oracle.calibration = self.space.beside(before.beside), before.yardstick
-            threshold = before.threshold
-            self._resumed.add(rule)
+        """Put `rule` to the test on fresh matched pairs."""
         words = f"confirm {self._words(rule)}"
         self.on_step(words, oracle)
 
@@ -272,22 +259,21 @@ class Hunt:
             self.on_step(f"{words}: {evidence} of {THRESHOLD:.0f}", oracle)
 
         rng = self._rng("confirm", rule)
-        tested = await confirm(
-            rule, oracle, threshold=threshold, delta=self.delta, rng=rng, on_pairs=on_pairs, before=before
+        self.tested.append(
+            await confirm(rule, oracle, threshold=threshold, delta=self.delta, rng=rng, on_pairs=on_pairs)
         )
-        if before is None:
-            self.tested.append(tested)
-        else:
-            self.sentinels[known.index(asked)] = tested
 
     def _threshold_beside(self, rule: Rule, oracle: Oracle) -> float:
         """The firing threshold of the conditions outside `rule`; the oracle scores by them from here on."""
         oracle.calibration = self.calibration(rule)
         return oracle.calibration.threshold(FIRE_QUANTILE)
 
+    def is_tested(self, rule: Rule, measure: Measure) -> bool:
+        """Whether `rule` was put to the test by `measure`, also as a sentinel: it is one hypothesis, tested once."""
+        return any((each.rule, each.measure) == (rule, measure) for each in (*self.sentinels, *self.tested))
+
     def _known(self, rule: Rule) -> bool:
-        tested = any(each.rule == rule for each in self.tested) or rule in self._resumed
-        return tested or self._explained(rule)
+        return self.is_tested(rule, Calibration.measure) or self._explained(rule)
 
     def _narrowed(self, rule: Rule, oracle: Oracle, threshold: float) -> Rule:
         score_C = self._unexplained(self._tiers[0], oracle.calibration)

@@ -8,12 +8,12 @@ import numpy as np
 
 from diffbehav.search.code_rate import try_code_rates
 from diffbehav.search.confirm import Confirmed
-from diffbehav.search.hunt import INTERVAL_LEVEL, Hunt, OnStep, Screen
+from diffbehav.search.hunt import Hunt, OnStep, Screen
 from diffbehav.search.oracle import Ask, BudgetSpent, Oracle
 from diffbehav.search.sentinels import Asked, Hypothesis, ask_sentinels
 from diffbehav.search.space import Space
 from diffbehav.stats.ebh import ebh
-from diffbehav.stats.eprocess import Interval, effect_interval, tally
+from diffbehav.stats.eprocess import LEVEL, Interval, effect_interval, tally
 
 MOST_ROUNDS = 8
 Status = Literal["CONFIRMED", "NOT CONFIRMED", "INCONCLUSIVE"]
@@ -87,12 +87,11 @@ def _in_order(asked: Sequence[Asked], verdicts: Sequence[Verdict]) -> list[Verdi
 
 def _verdicts(tested: list[Confirmed], promise: Promise) -> list[Verdict]:
     rejected = ebh(np.exp([each.log_e for each in tested]), level=promise.level)
-    return [_verdict(each, bool(sure), promise) for each, sure in zip(tested, rejected, strict=True)]
+    return [_verdict(each, bool(sure)) for each, sure in zip(tested, rejected, strict=True)]
 
 
-def _verdict(tested: Confirmed, rejected: bool, promise: Promise) -> Verdict:
-    effect = effect_interval(tally(tested.difference_P), level=INTERVAL_LEVEL)
+def _verdict(tested: Confirmed, rejected: bool) -> Verdict:
+    effect = effect_interval(tally(tested.difference_P), level=LEVEL)
     if rejected:
         return Verdict(tested, "CONFIRMED", effect)
-    refuted = tested.status == "futile" or float(effect.high) <= promise.delta
-    return Verdict(tested, "NOT CONFIRMED" if refuted else "INCONCLUSIVE", effect)
+    return Verdict(tested, "NOT CONFIRMED" if tested.status == "refuted" else "INCONCLUSIVE", effect)

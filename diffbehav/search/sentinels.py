@@ -20,8 +20,6 @@ from diffbehav.stats.eprocess import THRESHOLD
 from diffbehav.stats.rule import Rule
 from diffbehav.store import QueryError, RunFolder, open_untrusted, read_settings
 
-PAIRS = 40
-"""Matched pairs that a sentinel gets at most."""
 LEAST_ORDINARY = 0.5
 """Share of the screen that has to stay for a threshold to be set beside all sentinels at once."""
 NO_CALLS = "the calls were spent before it could be asked"
@@ -119,10 +117,7 @@ def rule_of(shown: Mapping[str, Any], space: Space) -> Rule:
 
 
 async def ask_sentinels(rules: Sequence[Hypothesis], hunt: Hunt, oracle: Oracle) -> list[Asked]:
-    """Test each rule on up to 40 fresh matched pairs; what was tested is added to `hunt.sentinels`.
-
-    What that does not settle is tested on where the search proposes the rule again.
-    """
+    """Test each rule on fresh matched pairs; what was tested is added to `hunt.sentinels`."""
     asked = []
     screened = [each for each in rules if each.measure == Calibration.measure]
     for number, each in enumerate(rules, start=1):
@@ -153,21 +148,12 @@ async def _ask(asked: Hypothesis, name: str, yardstick: Yardstick, hunt: Hunt, o
     rng = np.random.default_rng(int(digest([hunt.seed, "sentinel", str(asked.rule)])[:16], 16))
     threshold = yardstick.threshold(FIRE_QUANTILE)
     try:
-        tested = await confirm(
-            asked.rule, oracle, threshold=threshold, delta=hunt.delta, rng=rng, on_pairs=on_pairs, most=PAIRS
-        )
+        tested = await confirm(asked.rule, oracle, threshold=threshold, delta=hunt.delta, rng=rng, on_pairs=on_pairs)
     except NoContextError:
         return Asked(None, NO_CONTEXT)
     if not len(tested.difference_P):
         return Asked(None, f"none of {tested.unmeasured} pairs could be measured" if tested.unmeasured else NO_CALLS)
-    return Asked(_stopped(tested, hunt.delta), None)
-
-
-def _stopped(tested: Confirmed, delta: float) -> Confirmed:
-    """All pairs spent without evidence: futile where their mean difference is below `delta`, as in a whole test."""
-    if tested.status != "open" or len(tested.difference_P) < PAIRS:
-        return tested
-    return replace(tested, status="futile" if tested.difference_P.mean() < delta else "spent")
+    return Asked(tested, None)
 
 
 def _confirmed(run: RunFolder) -> list[_Finding]:

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)
 THRESHOLD = 400.0
 """An e-value that alone survives e-BH at 5 % among up to 20 rules."""
-FUTILITY_PAIRS = 60
 MOST_PAIRS = 400
+LEVEL = 0.95
+"""Of the confidence sequence whose high end refutes a rule."""
 DELTAS = np.arange(-99, 101) / 100.0
 """The 200 effects that an interval tests: hundredths from -0.99 to 1."""
 
@@ -41,8 +42,8 @@ class Confirmation(NamedTuple):
     """Where the confirmation of each rule stands; arrays of one entry a rule."""
 
     status: np.ndarray
-    """str: `reached` (W >= 400), `futile` (from 60 pairs on the mean difference is below delta), `spent`
-    (400 pairs) or `open` (draw more pairs)."""
+    """str: `reached` (W >= 400), `refuted` (the confidence sequence lies at or below delta), `spent` (400
+    pairs) or `open` (draw more pairs)."""
     pairs: np.ndarray
     """int64: pairs up to the stop, or all so far; later pairs do not count."""
     log_e: np.ndarray
@@ -84,20 +85,21 @@ def log_e_value(pairs: Tally, *, delta: ArrayLike) -> np.ndarray:
 
 
 def confirm_status(differences: ArrayLike, *, delta: float) -> Confirmation:
-    """Stop [..., N] differences, in the order drawn, at W >= 400, for futility, or after 400 pairs.
+    """Stop [..., N] differences, in the order drawn, at W >= 400, refuted, or after 400 pairs.
 
     Promised for every rule with E[X | past] <= `delta`: it is `reached` with a chance of at most 1/400, and
-    exp(`log_e`) is an e-value. `reached` is no verdict: that is e-BH's over all rules of the run.
+    exp(`log_e`) is an e-value. `reached` is no verdict: that is e-BH's over all rules of the run. Promised for every
+    rule with a constant E[X | past] > `delta`: it is `refuted` with a chance of at most (1 - LEVEL)/2.
     """
     path = running_tally(differences)
     log_e = log_e_value(path, delta=delta)
     place = np.arange(log_e.shape[-1])
     reached = log_e >= log(THRESHOLD)
-    futile = (place >= FUTILITY_PAIRS) & ((path.up - path.down) / np.maximum(place, 1) < delta)
+    refuted = _is_refuted(path, delta)
     spent = place >= MOST_PAIRS
-    stops = reached | futile | spent
+    stops = reached | refuted | spent
     stop = np.where(stops.any(axis=-1), stops.argmax(axis=-1), place[-1])
-    status = np.select([reached, futile, spent], ["reached", "futile", "spent"], "open")
+    status = np.select([reached, refuted, spent], ["reached", "refuted", "spent"], "open")
     return Confirmation(_at(status, stop), stop, _at(log_e, stop))
 
 
@@ -112,10 +114,23 @@ def effect_interval(pairs: Tally, *, level: float) -> Interval:
     Promised, for one rule with E[X | past] constant: P(E X lies inside at all looks) >= `level`, e.g. 0.95. It
     is not adjusted for the choice of the rules that are reported.
     """
-    wall = log(2.0 / (1.0 - level))
-    low = _low_end(pairs, wall)
-    high = 0.0 - _low_end(Tally(pairs.down, pairs.same, pairs.up), wall)
-    return Interval(low, high)
+    wall = _wall(level)
+    return Interval(_low_end(pairs, wall), 0.0 - _low_end(_negated(pairs), wall))
+
+
+def _is_refuted(pairs: Tally, delta: float) -> np.ndarray:
+    """Whether the high end of `effect_interval` is at most `delta`, without a look at the other effects of the grid."""
+    nearest = DELTAS[np.searchsorted(DELTAS, -delta)]
+    return np.asarray(log_e_value(_negated(pairs), delta=nearest) >= _wall(LEVEL))
+
+
+def _wall(level: float) -> float:
+    return log(2.0 / (1.0 - level))
+
+
+def _negated(pairs: Tally) -> Tally:
+    """The counts of -X."""
+    return Tally(pairs.down, pairs.same, pairs.up)
 
 
 def _low_end(pairs: Tally, wall: float) -> np.ndarray:

