@@ -50,9 +50,10 @@ def _add_hostile_views(database: Path, texts: list[str]) -> None:
     ]
     changes = [(inside, 0, "changed", text, bad, None) for text in texts[:20]]
     rule = {"year": ["2026"], texts[0]: texts[:3]}
+    confirmed = ("CONFIRMED", None, 25, 0.6, 0.0, 0.6, 0.3, 0.8)
     sentinels = [
-        (1, json.dumps(rule), "a" * 64, json.dumps(texts[:3]), "NOT TESTED", bad, *[None] * 6),
-        (2, json.dumps({"year": ["2026"]}), "b" * 64, '["night"]', "CONFIRMED", None, 25, 0.6, 0.0, 0.6, 0.3, 0.8),
+        (1, json.dumps(rule), "a" * 64, json.dumps(texts[:3]), "[]", "NOT TESTED", bad, *[None] * 6),
+        (2, json.dumps({"year": ["2026"]}), "b" * 64, '["night"]', "[]", *confirmed),
     ]
     rows = {"code_blocks": blocks, "code_findings": found, "episodes": ends, "world_changes": changes}
     connection = duckdb.connect(str(database))
