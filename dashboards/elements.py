@@ -175,7 +175,6 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
         if finding.pair_inside
         else html.Span(sentence(finding.pair_reason), className="note")
     )
-    interval = f"95 % interval {percent(finding.rate_inside_low)} to {percent(finding.rate_inside_high)}"
     return html.Li(
         [
             html.Span(finding.id, className="id"),
@@ -191,10 +190,7 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
                     ),
                     html.P(
                         [
-                            html.B(percent(finding.rate_inside)),
-                            f" {words.FLAGGED_BY.get(finding.flagged_by, 'flagged')} inside ({interval}; "
-                            f"{number(finding.n_flagged)} of {number(finding.n)}), ",
-                            f"{percent(finding.rate_outside)} outside. Score {finding.score:.1f}. ",
+                            *_rates(finding),
                             status(finding.status),
                             " ",
                             status(f"severity {finding.severity}" if finding.severity else "severity not derived"),
@@ -213,6 +209,18 @@ def finding_card(run: OpenRun, finding: Finding) -> html.Li:
     )
 
 
+def _rates(finding: Finding) -> list[Children]:
+    if finding.n is None or finding.n_flagged is None or finding.score is None:
+        return [f"Not measured: {sentence(finding.reason)} "]
+    interval = f"95 % interval {share(finding.rate_inside_low)} to {share(finding.rate_inside_high)}"
+    return [
+        html.B(share(finding.rate_inside)),
+        f" {words.FLAGGED_BY.get(finding.flagged_by, 'flagged')} inside ({interval}; "
+        f"{number(finding.n_flagged)} of {number(finding.n)}), ",
+        f"{share(finding.rate_outside)} outside. Score {finding.score:.1f}. ",
+    ]
+
+
 def explore_href(run: OpenRun, rule: Mapping[str, Any]) -> str:
     """The explore page of the factors of a rule."""
     names = [name for name in rule if any(factor.name == name for factor in run.factors)]
@@ -225,6 +233,8 @@ def explore_href(run: OpenRun, rule: Mapping[str, Any]) -> str:
 def _bars(finding: Finding) -> html.Div:
     lines = []
     for name, value in (("inside", finding.rate_inside), ("outside", finding.rate_outside)):
+        if value is None:
+            continue
         bar = html.Span(className=f"bar {name}", style={"width": f"{100 * value:.1f}%"})
         lines.append(html.Div([html.Span(name, className="label"), html.Span(bar, className="track"), percent(value)]))
     return html.Div(lines, className="rate-bars", **{"aria-hidden": "true"})

@@ -1,7 +1,7 @@
 """Which rules, and how strong: every slice at once, the rules, what they explain, the paths of flagged conditions."""
 
 from collections.abc import Mapping, Sequence
-from math import log10
+from math import inf, log10
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -53,9 +53,9 @@ def page(run: OpenRun, view: View) -> list[Children]:
     kind, sort = view.choice("k", KINDS), view.choice("sort", list(SORTS))
     found = [finding for finding in run.findings if kind in ("", finding.kind)]
     if sort == "effect":
-        found.sort(key=lambda finding: -finding.effect)
+        found.sort(key=lambda finding: _last_without(finding.effect))
     elif sort == "n":
-        found.sort(key=lambda finding: -finding.n)
+        found.sort(key=lambda finding: _last_without(finding.n))
     first = view.number("p") * ROWS
     cards = html.Ol([finding_card(run, finding) for finding in found[first : first + ROWS]], className="rules")
     return [
@@ -67,6 +67,11 @@ def page(run: OpenRun, view: View) -> list[Children]:
         chart("icicle", CHARTS["icicle"], run, view),
         chart("paths", CHARTS["paths"], run, view),
     ]
+
+
+def _last_without(value: float | None) -> float:
+    """A sort key: the largest first, and last what is missing."""
+    return inf if value is None else -value
 
 
 def slices(run: OpenRun) -> pl.DataFrame:

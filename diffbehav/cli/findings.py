@@ -78,7 +78,7 @@ def print_findings(run: Path) -> None:
         ["finding", "rule", "status", "severity", "kind", "score", "inside", "outside", "n"],
         [
             [f["id"], rule_in_words(f["rule"], f["beside"]), f["status"], f["severity"] or "not derived", f["kind"],
-             f"{f['score']:.1f}", f"{f['rate_inside']:.1%}", f"{f['rate_outside']:.1%}", f["n"]]
+             *_rates(f)]
             for f in result["findings"][:10]
         ],
     )
@@ -88,6 +88,13 @@ def print_findings(run: Path) -> None:
         _print_sentinels(result["sentinels"])
     if result["verdict"] != "DIVERGENT":
         click.echo(untrusted.terminal(result["sensitivity"]["sentence"]) + ".")
+
+
+def _rates(finding: Mapping[str, Any]) -> list[Any]:
+    if finding["reason"] is not None:
+        return ["", "", finding["reason"], ""]
+    rates = [f"{finding[name]:.1%}" for name in ("rate_inside", "rate_outside")]
+    return [f"{finding['score']:.1f}", *rates, finding["n"]]
 
 
 def _print_sentinels(sentinels: Sequence[Mapping[str, Any]]) -> None:

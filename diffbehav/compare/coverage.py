@@ -107,6 +107,7 @@ def count_hits(facts: pl.DataFrame, *, threshold: float | None, searched: Search
     tested = [*searched.tested, *(each.tested for each in searched.sentinels if each.tested is not None)]
     fired = [_holds(each.levels) & _fires(each, threshold) for each in tested if each.status == "CONFIRMED"]
     undecided = [_holds(each.levels) for each in tested if each.status == "INCONCLUSIVE"]
+    undecided += [_holds(each.levels) for each in searched.untested]
     hit = facts.filter(pl.col("score").is_not_null() & pl.any_horizontal([pl.lit(False), *fired, *undecided]))
     how = (
         "conditions that fire inside a confirmed rule and all conditions inside an undecided one; the search asked the "

@@ -11,7 +11,7 @@ import polars as pl
 from diffbehav.compare.code_findings import DISTANCE as EXCESS
 from diffbehav.compare.fingerprint import fingerprint
 from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
-from diffbehav.compare.searched import SCREEN, Searched, Tested
+from diffbehav.compare.searched import SCREEN, Searched, Tested, Untested
 from diffbehav.compare.severity import WORDS, Severity
 from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
 from diffbehav.stats.scan import QUANTILES
@@ -34,8 +34,8 @@ FINDINGS = {
     "rate_inside": pl.Float64, "rate_inside_low": pl.Float64, "rate_inside_high": pl.Float64,
     "rate_outside": pl.Float64, "n": pl.Int32, "n_flagged": pl.Int32, "pair_inside": pl.String,
     "pair_outside": pl.String, "pair_factor": pl.String, "pair_reason": pl.String, "flagged_by": pl.String,
-    "severity": pl.String, "severity_reason": pl.String, "fingerprint": pl.String,
-    "beside": pl.String,
+    "severity": pl.String, "severity_reason": pl.String, "fingerprint": pl.String, "beside": pl.String,
+    "reason": pl.String,
 }  # fmt: skip
 
 
@@ -79,7 +79,10 @@ def find_rules(
     coded = _any_holds([json.loads(row["rule"]) for row in of_code])
     found = [_scanned_row(each, facts, factors) for each in scanned if not _is_shadow(each, coded, facts, factors)]
     found += of_code
-    inside = [*(each.levels for each in tested), *(json.loads(row["rule"]) for row in found)]
+    listed = [json.loads(row["rule"]) for row in found]
+    untested = [each for each in searched.untested if each.levels not in listed] if searched is not None else []
+    found += [_untested_row(each, facts, factors) for each in untested]
+    inside = [*(each.levels for each in tested), *listed, *(each.levels for each in untested)]
     marked = [
         {**row, "fingerprint": fingerprint(suite_id, row["kind"], levels)}
         for row, levels in zip([*rows, *found], inside, strict=True)
@@ -102,8 +105,15 @@ def _ranked(rows: Sequence[Mapping[str, Any]], severities: Sequence[Severity]) -
         {**row, "severity": severity.word, "severity_reason": severity.reason}
         for row, severity in zip(rows, severities, strict=True)
     ]
-    assessed.sort(key=lambda row: (STATUSES.index(row["status"]), words.index(row["severity"]), -row["score"]))
+    assessed.sort(
+        key=lambda row: (STATUSES.index(row["status"]), words.index(row["severity"]), _by_score(row["score"]))
+    )
     return [{"finding_id": f"F{rank:03d}", "rank": rank, **row} for rank, row in enumerate(assessed, start=1)]
+
+
+def _by_score(score: float | None) -> float:
+    """A sort key: the highest first, and last what has none."""
+    return np.inf if score is None else -score
 
 
 def _scanned(
@@ -190,13 +200,9 @@ def _counted(facts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    of_code = tested.flagged_by == EXCESS
-    facts = facts.filter(~_any_holds([each["levels"] for each in tested.beside]))
-    facts = _counted(facts) if of_code else facts
     return {
-        "rule": json.dumps(tested.rule, ensure_ascii=False),
+        **_described(tested, facts, factors),
         "status": tested.status,
-        "kind": "code" if of_code else _kind(facts, tested.levels, threshold=tested.threshold),
         "score": tested.score,
         "effect": tested.effect,
         "effect_low": tested.effect_low,
@@ -207,9 +213,26 @@ def _tested_row(tested: Tested, facts: pl.DataFrame, factors: Sequence[Mapping[s
         "rate_outside": tested.rate_outside,
         "n": tested.pairs,
         "n_flagged": tested.inside,
-        "flagged_by": tested.flagged_by,
-        "beside": json.dumps([each["rule"] for each in tested.beside], ensure_ascii=False),
-        **_pair(facts, tested.levels, factors, threshold=tested.threshold),
+    }
+
+
+def _untested_row(untested: Untested, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Without any number: those of the screen are of the rule that the search began from."""
+    described = _described(untested, facts, factors)
+    return {**described, "status": "NOT TESTED", "score": None, "reason": untested.reason}
+
+
+def _described(rule: Tested | Untested, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a rule of the search is, beside its status and its numbers."""
+    of_code = rule.flagged_by == EXCESS
+    facts = facts.filter(~_any_holds([each["levels"] for each in rule.beside]))
+    facts = _counted(facts) if of_code else facts
+    return {
+        "rule": json.dumps(rule.rule, ensure_ascii=False),
+        "kind": "code" if of_code else _kind(facts, rule.levels, threshold=rule.threshold),
+        "flagged_by": rule.flagged_by,
+        "beside": json.dumps([each["rule"] for each in rule.beside], ensure_ascii=False),
+        **_pair(facts, rule.levels, factors, threshold=rule.threshold),
     }
 
 

@@ -43,6 +43,19 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
+class Untested:
+    """One rule that the search came to and of which no pair was asked or measured."""
+
+    rule: Mapping[str, Any]
+    levels: Mapping[str, Sequence[str]]
+    threshold: float
+    flagged_by: str
+    beside: Sequence[Mapping[str, Any]]
+    """These five as of a `Tested`."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sentinel:
     """A rule that earlier runs confirmed, asked before anything else."""
 
@@ -79,6 +92,7 @@ class Searched:
     """Measured conditions of the run as the search saw it."""
     measured: int = 0
     """Measured conditions of the run as it is: more, where it was collected further after the search."""
+    untested: Sequence[Untested] = ()
 
     def facts(self) -> dict[str, Any]:
         """What table `run` keeps of it beside rules and sentinels."""
@@ -121,6 +135,7 @@ def read_search(folder: RunFolder, *, interval_level: float, measured: int | Non
             wide=found["wide"],
             screened=found["screened"],
             measured=found["screened"] if measured is None else measured,
+            untested=[_untested(rule) for rule in found["rules"] if not rule["pairs"]],
         )
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise IntegrityError(f"{folder.search} is damaged ({error!r}); repeat the search") from error
@@ -135,6 +150,10 @@ def _sentinel(found: Mapping[str, Any], interval_level: float) -> Sentinel:
         reason=found["reason"],
         tested=None if found["tested"] is None else _tested(found["tested"], interval_level),
     )
+
+
+def _untested(found: Mapping[str, Any]) -> Untested:
+    return Untested(**{name: found[name] for name in ("rule", "levels", "threshold", "flagged_by", "beside", "reason")})
 
 
 def _tested(found: Mapping[str, Any], interval_level: float) -> Tested:

@@ -95,6 +95,7 @@ def _finding(finding: Finding, evidence: Evidence) -> dict[str, Any]:
         "kind": finding.kind,
         "flagged_by": finding.flagged_by,
         "status": finding.status,
+        "reason": finding.reason,
         "severity": finding.severity,
         "severity_reason": finding.severity_reason,
         "score": finding.score,

@@ -29,21 +29,21 @@ class Finding:
     status: str
     kind: str
     """`tool_call`, `code`, `text` or `distribution`: what differs."""
-    score: float
-    """-log10 of the binomial tail of the scan: ranks, and is no p-value."""
-    effect: float
+    score: float | None
+    """-log10 of the binomial tail of the scan: ranks, and is no p-value. None, as all numbers, with a `reason`."""
+    effect: float | None
     """rate_inside - rate_outside."""
     effect_low: float | None
     effect_high: float | None
     """95 % confidence sequence of the effect on fresh pairs; None, both, where the rule was not tested."""
-    rate_inside: float
-    rate_inside_low: float
-    rate_inside_high: float
+    rate_inside: float | None
+    rate_inside_low: float | None
+    rate_inside_high: float | None
     """Exact 95 % interval of rate_inside, as if the rule had been fixed beforehand."""
-    rate_outside: float
-    n: int
+    rate_outside: float | None
+    n: int | None
     """Conditions inside the rule."""
-    n_flagged: int
+    n_flagged: int | None
     pair_inside: str | None
     pair_outside: str | None
     pair_factor: str | None
@@ -58,6 +58,8 @@ class Finding:
     """What it was derived from, in words."""
     fingerprint: str
     """The same for the same rule in every run of the suite."""
+    reason: str | None
+    """Why there are no numbers: a search came to the rule and had no pair of it."""
 
 
 def findings_json(run_folder: Path) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def read_findings(query: Query) -> tuple[Finding, ...]:
         """
         SELECT finding_id, rule, beside, status, kind, score, effect, effect_low, effect_high, rate_inside,
                rate_inside_low, rate_inside_high, rate_outside, n, n_flagged, pair_inside, pair_outside, pair_factor,
-               pair_reason, flagged_by, severity, severity_reason, fingerprint
+               pair_reason, flagged_by, severity, severity_reason, fingerprint, reason
         FROM findings ORDER BY rank
         """
     )
@@ -114,6 +116,7 @@ def _summary(finding: Finding) -> dict[str, Any]:
         "rule": dict(finding.rule),
         "beside": list(map(dict, finding.beside)),
         "status": finding.status,
+        "reason": finding.reason,
         "severity": finding.severity,
         "severity_reason": finding.severity_reason,
         "kind": finding.kind,

@@ -8,7 +8,9 @@ from diffbehav import untrusted
 from diffbehav.report.document import Document
 from diffbehav.report.words import rule_in_words
 
-TEXTS = ("status", "severity", "severity_reason", "kind", "flagged_by", "fingerprint", "pair_reason", "replay")
+TEXTS = (
+    "status", "reason", "severity", "severity_reason", "kind", "flagged_by", "fingerprint", "pair_reason", "replay",
+)  # fmt: skip
 NUMBERS = (
     "score", "effect", "effect_low", "effect_high", "rate_inside", "rate_inside_low", "rate_inside_high",
     "rate_outside", "n", "n_flagged",

@@ -101,17 +101,26 @@ def _findings(findings: Sequence[Mapping[str, Any]], total: int) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for each in findings:
-        inside = f"{percent(each['rate_inside'])} ({each['n_flagged']:,} of {each['n']:,})"
+        rule = line(_rule(each["rule"], each["beside"]))
         rows.append(
-            f"| {line(each['id'])} | {line(_rule(each['rule'], each['beside']))} | {SHAPE[each['kind']]} | {inside} "
-            f"| {percent(each['rate_outside'])} | {line(each['status'])} | {line(each['severity'] or 'not derived')} |"
+            f"| {line(each['id'])} | {rule} | {SHAPE[each['kind']]} | {_rates(each)} "
+            f"| {line(each['status'])} | {line(each['severity'] or 'not derived')} |"
         )
     reasons = [f"- {line(each['id'])}: {line(each['severity_reason'])}{_excess(each)}." for each in findings]
     more = f"\n\n{len(findings)} of {total:,} findings; all are in findings.csv." if total > len(findings) else ""
     return "### Findings\n\n" + "\n".join(rows) + "\n\n" + "\n".join(reasons) + more
 
 
+def _rates(finding: Mapping[str, Any]) -> str:
+    if finding["reason"] is not None:
+        return "not measured | not measured"
+    inside = f"{percent(finding['rate_inside'])} ({finding['n_flagged']:,} of {finding['n']:,})"
+    return f"{inside} | {percent(finding['rate_outside'])}"
+
+
 def _excess(finding: Mapping[str, Any]) -> str:
+    if finding["reason"] is not None:
+        return f"; not tested on fresh data: {line(finding['reason'])}"
     if finding["effect_low"] is None:
         return "; not tested on fresh data"
     points = [f"{100 * finding[name]:.0f}" for name in ("effect", "effect_low", "effect_high")]

@@ -168,7 +168,8 @@ def _tested(run: Run, finding: Finding | None, sentinel: Sentinel | None) -> dic
         ends = {"rate_inside_low": float(low), "rate_inside_high": float(high)}
         numbers = {name: getattr(sentinel, name) for name in NUMBERS if name not in ends}
         return cell | {"status": sentinel.status, "reason": None, **numbers, **ends}
-    reason = (SCANNED if finding else NOT_LISTED) if sentinel is None else sentinel.reason
+    listed = NOT_LISTED if finding is None else finding.reason or SCANNED
+    reason = listed if sentinel is None else sentinel.reason
     return cell | {"status": "NOT TESTED", "reason": reason, **dict.fromkeys(NUMBERS)}
 
 

@@ -14,7 +14,7 @@ STATUSES: dict[str, Result] = {
 NUMBERS = (
     "id", "rule", "status", "kind", "score", "effect", "effect_low", "effect_high", "rate_inside", "rate_inside_low",
     "rate_inside_high", "rate_outside", "n", "n_flagged", "pair_reason", "flagged_by", "severity", "severity_reason",
-    "fingerprint", "beside",
+    "fingerprint", "beside", "reason",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ QUICK_PAIRS = 60
 QUICK_ROUND = 10
 QUICK_LOG_E = log(10.0)
 """Nats of evidence after which a rule is worth the whole test."""
+NO_CALLS = "the calls were spent before it could be asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class Confirmed:
     def outside(self) -> int:
         """How many fired with one factor broken."""
         return int(self.above_2P[1].sum())
+
+    @property
+    def untested(self) -> str | None:
+        """Why there is no pair; None where there are some."""
+        if self.above_2P.shape[1]:
+            return None
+        return f"none of {self.unmeasured} pairs could be measured" if self.unmeasured else NO_CALLS
 
 
 async def differs(rule: Rule, oracle: Oracle, *, threshold: float, delta: float, rng: np.random.Generator) -> bool:

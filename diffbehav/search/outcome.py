@@ -66,6 +66,7 @@ def _verdict_json(verdict: Verdict, space: Space) -> dict[str, Any]:
         "levels": all_levels(tested.rule, space),
         "beside": [{"rule": rule_json(each, space), "levels": all_levels(each, space)} for each in tested.beside],
         "status": verdict.status,
+        "reason": tested.untested,
         "flagged_by": tested.measure,
         "stopped": tested.status,
         "log_e": tested.log_e,

@@ -16,7 +16,7 @@ from diffbehav.stats.ebh import ebh
 from diffbehav.stats.eprocess import LEVEL, Interval, effect_interval, tally
 
 MOST_ROUNDS = 8
-Status = Literal["CONFIRMED", "NOT CONFIRMED", "INCONCLUSIVE"]
+Status = Literal["CONFIRMED", "NOT CONFIRMED", "INCONCLUSIVE", "NOT TESTED"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ def _verdicts(tested: list[Confirmed], promise: Promise) -> list[Verdict]:
 
 def _verdict(tested: Confirmed, rejected: bool) -> Verdict:
     effect = effect_interval(tally(tested.difference_P), level=LEVEL)
+    if tested.untested is not None:
+        return Verdict(tested, "NOT TESTED", effect)
     if rejected:
         return Verdict(tested, "CONFIRMED", effect)
     return Verdict(tested, "NOT CONFIRMED" if tested.status == "refuted" else "INCONCLUSIVE", effect)

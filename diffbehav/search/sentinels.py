@@ -22,7 +22,6 @@ from diffbehav.store import QueryError, RunFolder, open_untrusted, read_settings
 
 LEAST_ORDINARY = 0.5
 """Share of the screen that has to stay for a threshold to be set beside all sentinels at once."""
-NO_CALLS = "the calls were spent before it could be asked"
 NO_CONTEXT = "the suite leaves no context inside it, or none beside it to compare with"
 NO_SCREEN = "no condition of the screen outside it has a score, so there is no threshold to fire above"
 
@@ -151,9 +150,7 @@ async def _ask(asked: Hypothesis, name: str, yardstick: Yardstick, hunt: Hunt, o
         tested = await confirm(asked.rule, oracle, threshold=threshold, delta=hunt.delta, rng=rng, on_pairs=on_pairs)
     except NoContextError:
         return Asked(None, NO_CONTEXT)
-    if not len(tested.difference_P):
-        return Asked(None, f"none of {tested.unmeasured} pairs could be measured" if tested.unmeasured else NO_CALLS)
-    return Asked(tested, None)
+    return Asked(tested if tested.untested is None else None, tested.untested)
 
 
 def _confirmed(run: RunFolder) -> list[_Finding]:

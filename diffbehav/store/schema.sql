@@ -219,17 +219,18 @@ CREATE TABLE findings (
     rule            VARCHAR NOT NULL,      -- JSON: factor -> [levels], {"from", "to"} or {"absent": [levels]}
     status          VARCHAR NOT NULL CHECK (status IN ('CONFIRMED', 'NOT CONFIRMED', 'INCONCLUSIVE', 'NOT TESTED')),
     kind            VARCHAR NOT NULL CHECK (kind IN ('tool_call', 'code', 'text', 'distribution')),
-    score           DOUBLE  NOT NULL,      -- ranks findings of one status. NOT TESTED: -log10 of the binomial tail of the
-                                           -- scan, times the number of rules of its shape; else log10 of the e-value
-    effect          DOUBLE  NOT NULL,      -- rate_inside - rate_outside
+    score           DOUBLE,                -- NULL, this and the other numbers, with reason. Ranks findings of one
+                                           -- status. NOT TESTED: -log10 of the binomial tail of the scan, times the
+                                           -- number of rules of its shape; else log10 of the e-value
+    effect          DOUBLE,                -- rate_inside - rate_outside
     effect_low      DOUBLE,                -- 95 % confidence sequence of the effect; NULL where the rule was not tested
     effect_high     DOUBLE,
-    rate_inside     DOUBLE  NOT NULL CHECK (rate_inside BETWEEN 0 AND 1),
-    rate_inside_low DOUBLE  NOT NULL,      -- exact 95 % interval, as if the rule had been fixed beforehand
-    rate_inside_high DOUBLE NOT NULL,
-    rate_outside    DOUBLE  NOT NULL CHECK (rate_outside BETWEEN 0 AND 1),
-    n               INTEGER NOT NULL CHECK (n >= 1),   -- conditions inside the rule: of the screen, or fresh ones
-    n_flagged       INTEGER NOT NULL CHECK (n_flagged >= 0),
+    rate_inside     DOUBLE CHECK (rate_inside BETWEEN 0 AND 1),
+    rate_inside_low DOUBLE,                -- exact 95 % interval, as if the rule had been fixed beforehand
+    rate_inside_high DOUBLE,
+    rate_outside    DOUBLE CHECK (rate_outside BETWEEN 0 AND 1),
+    n               INTEGER CHECK (n >= 1),   -- conditions inside the rule: of the screen, or fresh ones
+    n_flagged       INTEGER CHECK (n_flagged >= 0),
     pair_inside     VARCHAR,               -- condition ids of the minimal pair; NULL with pair_reason
     pair_outside    VARCHAR,
     pair_factor     VARCHAR,               -- the one factor in which the pair differs
@@ -241,6 +242,12 @@ CREATE TABLE findings (
     fingerprint     VARCHAR NOT NULL,      -- sha256 of suite id, kind and the levels inside: the same in every run
     beside          VARCHAR NOT NULL,      -- JSON: rules that were known before, in whose contexts it was not tested; rates,
                                            -- effect and status are about the contexts outside of them. NOT TESTED: none
+    reason          VARCHAR,               -- why there are no numbers: a search came to the rule and had no pair of it
+    CHECK (reason IS NULL OR status = 'NOT TESTED'),
+    CHECK ((reason IS NULL) = (score IS NOT NULL) AND (score IS NULL) = (effect IS NULL)
+           AND (score IS NULL) = (rate_inside IS NULL) AND (score IS NULL) = (rate_inside_low IS NULL)
+           AND (score IS NULL) = (rate_inside_high IS NULL) AND (score IS NULL) = (rate_outside IS NULL)
+           AND (score IS NULL) = (n IS NULL) AND (score IS NULL) = (n_flagged IS NULL)),
     CHECK ((pair_inside IS NULL) <> (pair_reason IS NULL)),
     CHECK ((effect_low IS NULL) = (status = 'NOT TESTED') AND (effect_low IS NULL) = (effect_high IS NULL)),
     CHECK ((pair_inside IS NULL) = (pair_outside IS NULL) AND (pair_inside IS NULL) = (pair_factor IS NULL))

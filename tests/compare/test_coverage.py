@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from diffbehav.compare.coverage import Hits, count_hits, fill_coverage
-from diffbehav.compare.searched import Searched, Sentinel, Tested
+from diffbehav.compare.searched import Searched, Sentinel, Tested, Untested
 from diffbehav.store import EARLIER, RunFolder, building, write_parquet
 from diffbehav.store.database import open_untrusted
 from diffbehav.suite import Grid, Suite, draw
@@ -185,6 +185,9 @@ def test_hits_are_known_only_after_a_search_that_asked_everything() -> None:
     assert count_hits(facts, threshold=3.0, searched=searched(("ann", "CONFIRMED"))).count == 1
     assert count_hits(facts, threshold=3.0, searched=searched(("bob", "INCONCLUSIVE"))).count == 2, "all inside"
     assert count_hits(facts, threshold=3.0, searched=searched(("cy", "NOT CONFIRMED"))).count == 0
+    ann = {"user": ["ann"]}
+    no_pair = Untested(ann, ann, 1.0, "screen_score", (), "none of 400 pairs could be measured")
+    assert count_hits(facts, threshold=3.0, searched=replace(searched(), untested=[no_pair])).count == 2
 
 
 def test_hits_of_a_confirmed_code_rule_are_the_conditions_whose_code_has_more_findings() -> None:

@@ -20,7 +20,10 @@ RESULTS: Mapping[str, Result] = {
     "CONFIRMED": "divergent", "NOT CONFIRMED": "passed", "INCONCLUSIVE": "inconclusive", "NOT TESTED": "inconclusive"
 }  # fmt: skip
 NUMBERS = dict.fromkeys(("score", "effect", "rate_inside", "rate_inside_low", "rate_inside_high", "rate_outside"), 0.5)
-NONE = dict.fromkeys(("effect_low", "effect_high", "pair_inside", "pair_outside", "pair_factor", "pair_reason"))
+NONE = dict.fromkeys(
+    ("effect_low", "effect_high", "pair_inside", "pair_outside", "pair_factor", "pair_reason", "reason")
+)
+REST: Mapping[str, Any] = {"n": 40, "n_flagged": 20, "beside": (), "flagged_by": "", "severity_reason": ""}
 
 
 def finding(fingerprint: str, severity: str | None, status: str = "CONFIRMED") -> dict[str, Any]:
@@ -48,7 +51,7 @@ def ends(
     ]
     found: dict[str, Any] = {"findings": tonight, "sentinels": asked}
     whole = [
-        Finding(id=f"F{n:03d}", **each, **NUMBERS, **NONE, n=40, n_flagged=20, flagged_by="", severity_reason="")
+        Finding(id=f"F{n:03d}", **each, **NUMBERS, **NONE, **REST)
         for n, each in enumerate(tonight, start=1)
     ]
     checks = [Check(f"sentinel {n}", RESULTS[each["status"]], "") for n, each in enumerate(asked, start=1)]

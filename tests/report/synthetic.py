@@ -273,7 +273,7 @@ def _findings(conditions: list[dict], pairs: list[tuple[dict, dict]]) -> list[tu
         found = (f"F00{i + 1}", i + 1, json.dumps(rule), "NOT TESTED", kind, score, k / n - 0.011, None, None, k / n)
         interval = (max(0.0, k / n - 0.06), min(1.0, k / n + 0.05), 0.011, n, k)
         pair = (pairs[i][0]["id"], pairs[i][1]["id"], "date", None)
-        rows.append((*found, *interval, *pair, "screen_score", *SEVERITIES[i], f"{i:x}" * 64, "[]"))
+        rows.append((*found, *interval, *pair, "screen_score", *SEVERITIES[i], f"{i:x}" * 64, "[]", None))
     lonely = (
         "F004",
         4,
@@ -289,7 +289,8 @@ def _findings(conditions: list[dict], pairs: list[tuple[dict, dict]]) -> list[tu
         0.06,
     )
     reason = "no quiet neighbour was collected"
-    return [*rows, (*lonely, 0.01, 280, 8, None, None, None, reason, "screen_score", *SEVERITIES[3], "f" * 64, "[]")]
+    untold = (None, None, None, reason, "screen_score", *SEVERITIES[3], "f" * 64, "[]", None)
+    return [*rows, (*lonely, 0.01, 280, 8, *untold)]
 
 
 def _violations(condition: dict, texts: list[str]) -> list[tuple]:

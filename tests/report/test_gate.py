@@ -89,6 +89,28 @@ def test_a_refuted_rule_passes_and_a_search_that_was_cut_short_does_not_where_on
     assert cut.returncode == 11 and "ended before it had asked everything" in cut.stdout
 
 
+def test_a_rule_that_a_search_came_to_and_had_no_pair_of_is_listed_without_numbers_and_decides_nothing(
+    run: Path, tmp_path: Path
+) -> None:
+    user, why = {"user": ["ann"]}, "the calls were spent before it could be asked"
+    nothing = {
+        "rule": user, "levels": user, "status": "NOT TESTED", "reason": why, "threshold": 2.0, "pairs": 0,
+        "flagged_by": "screen_score",
+    }  # fmt: skip
+    searched(run, None, rules=[nothing])
+    found = findings_json(run)
+    (finding,) = found["findings"]
+    assert found["verdict"] == "INCONCLUSIVE"
+    assert (finding["rule"], finding["status"], finding["reason"]) == (user, "NOT TESTED", why)
+    assert all(finding[name] is None for name in ("score", "effect", "rate_inside", "rate_outside", "n"))
+    assert gated(run, GATE).returncode == 11
+    printed = subprocess.run([sys.executable, "-m", "diffbehav", "findings", str(run)], capture_output=True, text=True)
+    assert why in printed.stdout
+    write_report(run, tmp_path)
+    for name in ("report.html", "report.md", "findings.csv"):
+        assert why in (tmp_path / name).read_text(encoding="utf-8")
+
+
 def test_a_search_with_too_many_unscored_conditions_or_an_unasked_sentinel_ends_with_11(run: Path) -> None:
     searched(run, "NOT CONFIRMED", unmeasured=9)
     done = gated(run, GATE)

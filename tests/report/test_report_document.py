@@ -24,7 +24,7 @@ from tests.report.synthetic import DATES, FACTORS, THRESHOLD, fill_outcomes, mak
 
 def rule(**levels: list[str]) -> Finding:
     numbers = (1, 1, None, None, 1, 1, 1, 0, 5, 5)
-    rest = (None, None, None, "none", "screen_score", None, "none", "f" * 64)
+    rest = (None, None, None, "none", "screen_score", None, "none", "f" * 64, None)
     return Finding("F001", levels, (), "NOT TESTED", "text", *numbers, *rest)
 
 

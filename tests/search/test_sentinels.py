@@ -10,9 +10,10 @@ import pytest
 
 from diffbehav.compare.searched import read_search
 from diffbehav.errors import InputError, IntegrityError
+from diffbehav.search.confirm import NO_CALLS
 from diffbehav.search.outcome import all_levels, outcome_json, rule_json
 from diffbehav.search.search import Outcome, Promise, search
-from diffbehav.search.sentinels import NO_CALLS, Hypothesis, Sentinel, UntestableError, read_sentinels, rule_of
+from diffbehav.search.sentinels import Hypothesis, Sentinel, UntestableError, read_sentinels, rule_of
 from diffbehav.search.space import Space
 from diffbehav.stats.eprocess import log_e_value, tally
 from diffbehav.stats.rule import Rule
@@ -55,7 +56,8 @@ def earlier_run(path: Path, *rules: tuple[dict[str, Any], str], beside: Sequence
             tested = "NULL, NULL" if status == "NOT TESTED" else "0.3, 0.7"
             builder.execute(
                 f"""INSERT INTO findings VALUES ('F{rank}', {rank}, $rule, '{status}', 'text', 3, 0.5, {tested}, 0.5,
-                0.3, 0.7, 0, 20, 10, NULL, NULL, NULL, 'none', 'screen_score', NULL, 'none', 'f{rank}', $beside)""",
+                0.3, 0.7, 0, 20, 10, NULL, NULL, NULL, 'none', 'screen_score', NULL, 'none', 'f{rank}', $beside,
+                NULL)""",
                 rule=json.dumps(shown), beside=json.dumps(beside),
             )
     return path
