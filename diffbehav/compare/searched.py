@@ -102,11 +102,18 @@ class Searched:
     def promise(self) -> str:
         """What CONFIRMED means in this run."""
         return (
-            f"Of the rules marked CONFIRMED in this run, at most {self.level:.0%} on average have a true "
-            f"excess-divergence rate of at most {100 * self.delta:g} points over matched controls, for tasks and "
+            f"Of the rules marked CONFIRMED in this run, {at_most(level=self.level, delta=self.delta)}, for tasks and "
             "contexts drawn from the declared suite"
             + (", outside of the rules that a finding names so" if any(each.beside for each in self.tested) else "")
         )
+
+
+def at_most(*, level: float, delta: float) -> str:
+    """What is promised of confirmed rules, both numbers in full: a rounded one would promise something else."""
+    return (
+        f"at most {100 * level:g} % on average have a true excess-divergence rate of at most {100 * delta:g} points "
+        "over matched controls"
+    )
 
 
 def read_search(folder: RunFolder, *, interval_level: float, measured: int | None = None) -> Searched | None:

@@ -75,7 +75,7 @@ def _sentence(measured: Mapping[str, Any], searched: Searched | None) -> str:
         f"{share['found_low']:.1%} to {share['found_high']:.1%}), {share['exact']} of them with exactly their levels: "
         f"random rules of 1 or 2 factors that hold in {least:.1%} to {most:.0%} of the contexts, "
         f"{CARRIED[measured['carried']['kind']]}, firing rate {measured['rate']:g}, tolerated excess "
-        f"{100 * measured['delta']:g} points, false discovery rate {measured['level']:.3g}, "
+        f"{100 * measured['delta']:g} points, false discovery rate {measured['level']:g}, "
         f"{measured['calls']:,} calls each"
     )
     if searched is None:

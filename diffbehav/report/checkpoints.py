@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diffbehav.compare.searched import at_most
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.records import canonical_json, json_object
 from diffbehav.report.drift import drift
@@ -62,16 +63,15 @@ def _run(folder: Path, checkpoint: Mapping[str, Any]) -> Run:
 
 def promise(settings: Mapping[str, Any], *, checkpoints: int) -> list[str]:
     """What is and what is not promised over a series, in sentences."""
-    level, points = settings["level"], 100 * settings["delta"]
+    level, delta = settings["level"], settings["delta"]
     return [
-        f"At each checkpoint by itself: of the rules marked CONFIRMED there, at most {level:.0%} on average have a "
-        f"true excess-divergence rate of at most {points:g} points over matched controls (e-BH over the rules found at "
-        "that checkpoint and those of other checkpoints that were asked there).",
+        f"At each checkpoint by itself: of the rules marked CONFIRMED there, {at_most(level=level, delta=delta)} (e-BH "
+        "over the rules found at that checkpoint and those of other checkpoints that were asked there).",
         f"Not over the {checkpoints} checkpoints together: each of them has false discoveries of its own, and a rule "
         "that is listed because one checkpoint confirmed it was chosen among all.",
         "A change is shown between two checkpoints at which fresh pairs decided. NOT CONFIRMED means that the 95 % "
-        f"sequence of the excess ends at {points:g} points or below. INCONCLUSIVE and NOT TESTED are never read as "
-        "absence.",
+        f"sequence of the excess ends at {100 * delta:g} points or below. INCONCLUSIVE and NOT TESTED are never read "
+        "as absence.",
         "Which step of the training brought a change is not shown: it lies after the one checkpoint and not later than "
         "the other. A rule that no search proposed at any checkpoint is in no row.",
     ]

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from diffbehav.compare.searched import Searched
 from diffbehav.compare.verdict import verdict
+from diffbehav.report.checkpoints import promise
 
 
 def searched(*, exhausted: bool = True, unmeasured: int = 0) -> Searched:
@@ -28,6 +31,18 @@ def test_only_a_search_that_measured_and_asked_everything_can_end_without_a_find
     said = verdict(statuses, searched=search, conditions=100, collected=100, unscored=unscored)
     assert said.word == word
     assert bool(said.reasons) == (word != "NO_DIVERGENCE_FOUND")
+
+
+@pytest.mark.parametrize(("level", "said"), [(0.05, "5 %"), (0.025, "2.5 %"), (0.001, "0.1 %"), (0.0125, "1.25 %")])
+def test_the_promise_names_the_false_discovery_rate_that_was_tested_and_not_a_rounded_one(
+    level: float, said: str
+) -> None:
+    promised = [
+        replace(searched(), level=level, delta=0.0125).promise(),
+        promise({"level": level, "delta": 0.0125}, checkpoints=3)[0],
+    ]
+    for each in promised:
+        assert f"at most {said} on average have a true excess-divergence rate of at most 1.25 points" in each
 
 
 @pytest.mark.parametrize("statuses", [[], ["NOT TESTED"], ["INCONCLUSIVE"]])
