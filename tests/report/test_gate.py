@@ -95,7 +95,7 @@ def test_a_rule_that_a_search_came_to_and_had_no_pair_of_is_listed_without_numbe
     user, why = {"user": ["ann"]}, "the calls were spent before it could be asked"
     nothing = {
         "rule": user, "levels": user, "status": "NOT TESTED", "reason": why, "threshold": 2.0, "pairs": 0,
-        "flagged_by": "screen_score",
+        "flagged_by": "screen_score", "beside": [],
     }  # fmt: skip
     searched(run, None, rules=[nothing])
     found = findings_json(run)

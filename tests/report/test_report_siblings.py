@@ -107,15 +107,16 @@ def test_hostile_names_of_factors_levels_and_facts_are_inert_in_the_summary(tmp_
 
 def test_no_word_of_a_report_json_of_somebody_else_is_live_in_the_summary(document: dict) -> None:
     bad = "<img src=x> [x](https://evil.example) @octocat | `\n::error::www.evil.example"
-    named = dict.fromkeys(("id", "status", "severity"), bad)
+    named = dict.fromkeys(("id", "status", "severity"), bad) | {"beside": [{bad: [bad]}]}
     rules = [{"rule": {bad: [bad]}, "state": bad, "then": bad, "now": bad, "n": 1, "n_flagged": 1}]
     baseline = dict.fromkeys(("name", "generation", "digest", "by", "expires"), bad)
+    sentinel = {"rule": {bad: [bad]}, "beside": [{bad: [bad]}], "runs": [bad], "status": bad, "reason": bad}
     relevant = {"findings": [bad], **dict.fromkeys(("id", "name", "framework", "version", "if"), bad)}
     page = render_markdown(
         document
         | {
             "findings": [each | named for each in document["findings"]],
-            "sentinels": [{"rule": {bad: [bad]}, "runs": [bad], "status": bad, "reason": bad}],
+            "sentinels": [sentinel],
             "baseline": baseline | {"rules": rules, "counts": {bad: 1}, "titles": {bad: bad}},
             "taxonomy": {"version": bad, "relevant": [relevant]},
         }

@@ -93,7 +93,7 @@ def test_a_rule_that_was_asked_again_fills_the_row_of_its_own_measure_and_of_two
     twice: Path, asked: list[tuple[str, str]], statuses: list[str]
 ) -> None:
     numbers = {"rate_inside": 0.0, "rate_outside": 0.0, "effect": 0.0, "effect_low": -0.1, "effect_high": 0.1}
-    sentinels = [Sentinel(RULE, print_ * 64, ("a",), status, None, 40, **numbers) for print_, status in asked]
+    sentinels = [Sentinel(RULE, print_ * 64, ("a",), (), status, None, 40, **numbers) for print_, status in asked]
     first = read_run("a", twice)
     runs = [first, replace(first, label="b", findings={}, sentinels=sentinels)]
     rows = [each for each in rules_over(runs) if each["rule"] == RULE]

@@ -59,7 +59,9 @@ def test_a_rule_carries_those_outside_of_which_it_was_tested() -> None:
 def test_the_finding_of_a_rule_names_those_outside_of_which_it_was_tested_and_so_does_the_promise(
     tmp_path: Path,
 ) -> None:
-    found: Any = outcome_json(first_night(), SPACE, promise=PROMISE, seed=0, calls=6000, sentinels=[])
+    found: Any = outcome_json(
+        first_night(), SPACE, promise=PROMISE, seed=0, calls=6000, sentinels=[], screened=1
+    )
     write_json(RunFolder(tmp_path).search, found)
     back = read_search(RunFolder(tmp_path), interval_level=0.95)
     assert back is not None
