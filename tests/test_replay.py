@@ -116,9 +116,9 @@ def test_of_an_episode_every_turn_is_compared(tmp_path: Path) -> None:
 
 
 def test_lone_surrogates_that_cannot_be_stored_are_no_difference() -> None:
-    then = Stored("candidate", 0, 0, [1, 2], "a?", "[]", "stop")
+    then = Stored("candidate", 0, 0, [1, 2], "a\ufffd", "[]", "stop")
     assert first_difference(then, then._replace(text="a\ud800")) is None
-    assert "character 2: '?' then, 'b' now" in str(first_difference(then, then._replace(text="ab")))
+    assert "character 2: '\ufffd' then, 'b' now" in str(first_difference(then, then._replace(text="ab")))
     assert first_difference(then, then._replace(finish_reason="length")) == "ended by stop then, by length now"
 
 
