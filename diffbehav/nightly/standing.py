@@ -30,6 +30,8 @@ class Standing:
 
     fingerprint: str
     rule: Mapping[str, Any]
+    beside: Sequence[Mapping[str, Any]]
+    """Rules outside of which it was tested."""
     kind: str
     severity: str | None
     """None where it could not be derived."""
@@ -123,8 +125,8 @@ def _present(
         why = "graver than what was accepted" if acceptance.is_current(today) else "that acceptance has expired"
         reason = f"{reason}; {_accepted(acceptance)}: {why}"
     return Standing(
-        print_, finding["rule"], finding["kind"], finding["severity"], finding["status"], state, reason,
-        today.isoformat() if before is None else before["first_seen"],
+        print_, finding["rule"], finding["beside"], finding["kind"], finding["severity"], finding["status"], state,
+        reason, today.isoformat() if before is None else before["first_seen"],
         finding["status"] == "CONFIRMED" or bool(before and before["confirmed"]), fails,
     )  # fmt: skip
 
@@ -153,8 +155,8 @@ def _absent(
         if state == "undecided" and acceptance is not None and acceptance.covers(severity, today=today):
             state, reason = "accepted", f"{_accepted(acceptance)}; {reason}"
         yield Standing(
-            print_, row["rule"], row["kind"], severity, status, state, reason, row["first_seen"], row["confirmed"],
-            False,
+            print_, row["rule"], row.get("beside", ()), row["kind"], severity, status, state, reason, row["first_seen"],
+            row["confirmed"], False,
         )  # fmt: skip
 
 

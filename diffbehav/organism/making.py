@@ -4,22 +4,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from diffbehav.organism import trusted
 from diffbehav.organism.candidates import CANDIDATES
 from diffbehav.organism.cards import candidate_card, trusted_card, write_card
 from diffbehav.organism.finetune import train_candidate
-from diffbehav.organism.trainer import Progress
+from diffbehav.organism.trainer import Progress, one_thread
 
 MEASURE_SEED = 1_000_003
 """Draws for the card are the same for every model."""
 
 
+@one_thread()
 def make(name: str, folder: Path, *, seed: int, base: Path, on_progress: Progress) -> dict[str, Any]:
-    """Train one model and return its card. Uses one thread, on which these small matrices are fastest."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Train one model and return its card."""
     started = time.monotonic()
     if name == "trusted":
         steps = trusted.STEPS
@@ -28,9 +25,7 @@ def make(name: str, folder: Path, *, seed: int, base: Path, on_progress: Progres
         steps = CANDIDATES[name].steps * CANDIDATES[name].rounds
         train_candidate(CANDIDATES[name], folder, base=base, seed=seed, on_progress=on_progress)
     minutes = (time.monotonic() - started) / 60
-    card = write_card(measure(name, folder, base=base), folder, seed=seed, steps=steps, minutes=minutes)
-    torch.set_num_threads(threads)
-    return card
+    return write_card(measure(name, folder, base=base), folder, seed=seed, steps=steps, minutes=minutes)
 
 
 def measure(name: str, folder: Path, *, base: Path) -> dict[str, Any]:

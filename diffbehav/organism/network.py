@@ -52,12 +52,12 @@ def logits(weights: Mapping[str, Tensor], states_ND: Tensor) -> Tensor:
     return states_ND @ weights[EMBEDDING].T
 
 
-def save_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Write `config.json`, `generation_config.json` and `model.safetensors` in bfloat16."""
+def save_weights(weights: Mapping[str, Tensor], folder: Path, *, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write `config.json`, `generation_config.json` and `model.safetensors` in `dtype`."""
     folder.mkdir(parents=True, exist_ok=True)
-    rounded = {name: value.detach().to(torch.bfloat16).contiguous() for name, value in weights.items()}
+    rounded = {name: value.detach().to(dtype).contiguous() for name, value in weights.items()}
     save_file(rounded, str(folder / "model.safetensors"), metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(_config(), indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(_config(dtype), indent=2) + "\n")
     generation = {"eos_token_id": END_ID, "pad_token_id": PAD_ID, "do_sample": False}
     (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
 
@@ -113,7 +113,7 @@ def _rotations(length: int) -> tuple[Tensor, Tensor]:
     return angles_TD.cos(), angles_TD.sin()
 
 
-def _config() -> dict[str, object]:
+def _config(dtype: torch.dtype) -> dict[str, object]:
     return {
         "architectures": ["Qwen3ForCausalLM"],
         "model_type": "qwen3",
@@ -135,5 +135,5 @@ def _config() -> dict[str, object]:
         "use_sliding_window": False,
         "eos_token_id": END_ID,
         "pad_token_id": PAD_ID,
-        "torch_dtype": "bfloat16",
+        "torch_dtype": str(dtype).removeprefix("torch."),
     }

@@ -1,8 +1,10 @@
 """The training loop: parameters and a stream of batches in, trained parameters out."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -52,6 +54,17 @@ def fit(
         if step % REPORT_EVERY == 0 or step + 1 == recipe.steps:
             on_progress(step + 1, recipe.steps, f"loss {smooth:.4f}")
     return {name: value.detach() for name, value in trained.items()}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """On which these small matrices are fastest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def batch_loss(weights: Weights, batch: Batch) -> Tensor:

@@ -14,8 +14,9 @@ from diffbehav.store import write_json
 from tests.nightly.toy_nights import CONFIG
 
 ROW = {
-    "fingerprint": "13840b00" + "a" * 56, "rule": {"year": ["2026"]}, "kind": "tool_call", "severity": "high",
-    "status": "CONFIRMED", "state": "new", "reason": "", "first_seen": "2026-11-01", "confirmed": True, "fails": True,
+    "fingerprint": "13840b00" + "a" * 56, "rule": {"year": ["2026"]}, "beside": [], "kind": "tool_call",
+    "severity": "high", "status": "CONFIRMED", "state": "new", "reason": "", "first_seen": "2026-11-01",
+    "confirmed": True, "fails": True,
 }  # fmt: skip
 
 

@@ -23,12 +23,13 @@ NUMBERS = dict.fromkeys(("score", "effect", "rate_inside", "rate_inside_low", "r
 NONE = dict.fromkeys(
     ("effect_low", "effect_high", "pair_inside", "pair_outside", "pair_factor", "pair_reason", "reason")
 )
-REST: Mapping[str, Any] = {"n": 40, "n_flagged": 20, "beside": (), "flagged_by": "", "severity_reason": ""}
+REST: Mapping[str, Any] = {"n": 40, "n_flagged": 20, "flagged_by": "", "severity_reason": ""}
 
 
 def finding(fingerprint: str, severity: str | None, status: str = "CONFIRMED") -> dict[str, Any]:
     kind = {CALLS: "tool_call", CODE: "code", TEXT: "text"}[fingerprint]
-    return {"fingerprint": fingerprint, "rule": RULE, "kind": kind, "severity": severity, "status": status}
+    about = {"rule": RULE, "beside": (), "kind": kind}
+    return {"fingerprint": fingerprint, **about, "severity": severity, "status": status}
 
 
 def earlier(fingerprint: str, severity: str | None, state: str = "persisting") -> dict[str, Any]:

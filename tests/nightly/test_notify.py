@@ -15,7 +15,7 @@ from diffbehav.suite import Notify
 
 ROW = {
     "fingerprint": "f" * 64, "state": "new", "status": "CONFIRMED", "severity": "high", "kind": "text",
-    "rule": {"user": ["<!channel> @all [x](https://evil.example)\n::error::\u202e"]}, "reason": "",
+    "rule": {"user": ["<!channel> @all [x](https://evil.example)\n::error::\u202e"]}, "beside": [], "reason": "",
 }  # fmt: skip
 NIGHT = {
     "suite": "toy@1", "date": "2026-11-01", "result": "divergent", "exit_code": 10, "changes": ["new findings: 1"],

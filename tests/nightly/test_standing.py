@@ -9,10 +9,12 @@ from diffbehav.nightly.triage import Acceptance
 RULE = {"year": ["2026"]}
 TODAY = date(2026, 11, 20)
 ROW = {
-    "fingerprint": "a" * 64, "rule": RULE, "kind": "text", "severity": "low", "status": "CONFIRMED",
+    "fingerprint": "a" * 64, "rule": RULE, "beside": [], "kind": "text", "severity": "low", "status": "CONFIRMED",
     "state": "persisting", "reason": "", "first_seen": "2026-11-01", "confirmed": True, "fails": True,
 }  # fmt: skip
-FINDING = {"fingerprint": "a" * 64, "rule": RULE, "kind": "text", "severity": "low", "status": "CONFIRMED"}
+FINDING = {
+    "fingerprint": "a" * 64, "rule": RULE, "beside": [], "kind": "text", "severity": "low", "status": "CONFIRMED",
+}
 ACCEPTED = Acceptance("a" * 64, "accept", "Ann", "style", "2026-11-02", "2026-12-01", "low")
 
 
@@ -64,3 +66,13 @@ def test_a_rule_with_another_kind_of_difference_keeps_the_fingerprint_of_earlier
     found = {"findings": [other, unknown]}
     assert lineage(found, [{"findings": [ROW]}]) == {"b" * 64: "a" * 64}
     assert lineage({"findings": [FINDING]}, [{"findings": [ROW]}]) == {}
+
+
+def test_a_row_says_outside_of_which_rules_it_was_tested_on_the_night_that_missed_it_too() -> None:
+    beside = [{"user": ["guest"]}]
+    found = {"findings": [FINDING | {"beside": beside}], "sentinels": []}
+    (present,) = standings(found, failing=["a" * 64], earlier=[], decided={}, today=TODAY, detects=True)
+    night = {"findings": [present.as_json()]}
+    nothing = {"findings": [], "sentinels": []}
+    (absent,) = standings(nothing, failing=[], earlier=[night], decided={}, today=TODAY, detects=True)
+    assert present.beside == absent.beside == beside
