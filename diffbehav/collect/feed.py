@@ -17,8 +17,12 @@ from diffbehav.store import RunFolder
 
 IN_FLIGHT = 192
 """Conditions asked at a time: enough to keep two engines full, few enough to finish quickly on an interrupt."""
-WAITING = 4
-"""Blocks beside those in flight that may wait for their last answer or for the disk; more would fill the memory."""
+MOST_WAITING = 4
+"""Blocks beside those in flight that may wait for their last answer or for the disk."""
+WAITING_BYTES = 1 << 30
+"""What these may take where answers are many and long; one is always let wait, so that the engines do not."""
+TOKEN_BYTES = 640
+"""Of a token on both sides, each scored by both models with the identifiers and log-probabilities of a top 20."""
 
 
 class Counter(Protocol):
@@ -77,7 +81,7 @@ async def _feed_blocks(
     stop: asyncio.Event, in_flight: int,
 ) -> None:  # fmt: skip
     slots = asyncio.Semaphore(in_flight)
-    unwritten = asyncio.Semaphore(-(-in_flight // BLOCK) + WAITING)
+    unwritten = asyncio.Semaphore(-(-in_flight // BLOCK) + waiting(sampling))
 
     async def one(row: int) -> Answers:
         try:
@@ -106,6 +110,12 @@ async def _feed_blocks(
                 await slots.acquire()
                 tasks.append(group.create_task(one(row)))
             group.create_task(write(block, tasks))
+
+
+def waiting(sampling: Sampling) -> int:
+    """Blocks that may wait beside those in flight."""
+    block = BLOCK * sampling.n * sampling.max_tokens * TOKEN_BYTES
+    return max(1, min(MOST_WAITING, WAITING_BYTES // block))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from diffbehav.collect.blocks import block_count
+from diffbehav.collect.feed import waiting
 from diffbehav.errors import IntegrityError, Interrupted
 from diffbehav.records import Completion, Prompt, Sampling
 from diffbehav.store import RunFolder
@@ -155,3 +156,10 @@ def test_the_heartbeat_ends_with_everything_done(tmp_path: Path) -> None:
     assert last["done"] == last["total"] == CONDITIONS
     assert last["sides"]["candidate"]["done"] == CONDITIONS
     assert block_count(CONDITIONS) == 5
+
+
+def test_fewer_blocks_wait_in_memory_where_answers_are_many_and_long_and_one_always_may() -> None:
+    short = Sampling(n=1, temperature=1.0, max_tokens=128, seed=0)
+    assert waiting(short) == 4
+    assert waiting(replace(short, n=5, max_tokens=1000)) == 2
+    assert waiting(replace(short, n=100, max_tokens=4096)) == 1
