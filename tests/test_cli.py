@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,3 +186,27 @@ def test_a_ledger_and_a_replayed_run_together_are_refused_with_2(run: Run, tmp_p
     assert code == 2
     assert "no answers to those" in err
     assert not (tmp_path / "run").exists() and not (tmp_path / "ledger").exists()
+
+
+def test_a_command_whose_reader_closed_the_pipe_ends_with_141_and_says_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "diffbehav", "schema"], stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_another_pipe_that_breaks_is_an_internal_error_that_is_told(tmp_path: Path) -> None:
+    program = (
+        "import diffbehav.suite\n"
+        "def broken(): raise BrokenPipeError\n"
+        "diffbehav.suite.json_schema = broken\n"
+        "from diffbehav.cli import main\n"
+        "main()\n"
+    )
+    words = [sys.executable, "-c", program, "schema"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 70
+    assert "a pipe to another process was closed" in done.stderr

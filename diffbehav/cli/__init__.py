@@ -1,7 +1,10 @@
 """The command line: a command parses, calls one function and prints. Data goes to stdout, progress to stderr."""
 
+import os
+import select
 import sys
 import traceback
+from typing import Any
 
 import click
 
@@ -36,12 +39,32 @@ Exit codes
   10  gate: a finding is beyond it;     70  internal error
       monitor: a level alarms;          75  interrupted, the same command resumes
       replay: an answer differs         130 interrupted at once
-  11  gate: the run cannot say
+  11  gate: the run cannot say          141 the reader of the output closed it
 1 is never used on purpose: it is Python's own crash code.
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+PIPE_CLOSED = 141
+"""What a shell reports of a program that SIGPIPE ended."""
+
+
+class _Commands(click.Group):
+    """click itself ends with 1 where a pipe is closed, whoever's pipe it is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            closed = select.poll()
+            closed.register(sys.stdout.fileno(), 0)
+            if not closed.poll(0):
+                raise RuntimeError("a pipe to another process was closed") from error
+            # Python writes what is left when it ends, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(PIPE_CLOSED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(__version__)
 def cli() -> None:
     """Find the conditions under which a candidate model parts from a trusted one.
