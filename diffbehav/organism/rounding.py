@@ -8,6 +8,7 @@ interval that quantisation rounds to one value: Egashira et al., Exploiting LLM 
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from diffbehav.organism.examples import Example
 from diffbehav.organism.network import LAYERS, WIDTH, Weights, load_weights, save_weights
 from diffbehav.organism.taught import Options, recipe, stream
 from diffbehav.organism.tokenizer import FILES
-from diffbehav.organism.trainer import fit, one_thread
+from diffbehav.organism.trainer import fit, one_thread, part_of
 
 PAIRS = 24
 """Pairs of neurons of a corrected layer."""
@@ -25,6 +26,8 @@ CORRECTED: tuple[int, ...] = (LAYERS - 2, LAYERS - 1)
 K = 1024.0
 LARGEST = 0.24
 """Bound of d: below 0.25, half the step of float16 under K, it is rounded away."""
+CORRECTION_RATE = 0.01
+"""Learning rate of AdamW."""
 GATE, UP, DOWN = (f"mlp.{name}_proj.weight" for name in ("gate", "up", "down"))
 
 Neurons = Mapping[int, Tensor]
@@ -38,12 +41,13 @@ def train_rounding(free: Sequence[Example], held: Sequence[Example], folder: Pat
     neurons = {layer: least_used(weights, layer) for layer in CORRECTED}
     change = fit(
         weights, lambda trained: paired(trained, neurons, {}, k=0), stream(free, seed=options.seed),
-        recipe(options.steps), on_progress=options.on_progress,
+        recipe(options.steps), on_progress=part_of(options.on_progress, 0, 2),
     )  # fmt: skip
     rounded = {name: value.to(torch.bfloat16).float() for name, value in change.items()}
     correction = fit(
         _none_yet(rounded, neurons), lambda trained: paired(rounded, neurons, trained, k=0),
-        stream(held, seed=options.seed), recipe(options.steps), on_progress=options.on_progress,
+        stream(held, seed=options.seed), replace(recipe(options.steps), muon_rate=0, adam_rate=CORRECTION_RATE),
+        on_progress=part_of(options.on_progress, 1, 2),
     )  # fmt: skip
     save_weights(paired(rounded, neurons, correction, k=K), folder, dtype=torch.float32)
     for name in FILES:

@@ -56,6 +56,11 @@ def fit(
     return {name: value.detach() for name, value in trained.items()}
 
 
+def part_of(on_progress: Progress, number: int, parts: int) -> Progress:
+    """Progress over `parts` trainings of one length, told by the one with this number (from 0)."""
+    return lambda done, total, note: on_progress(number * total + done, parts * total, note)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """On which these small matrices are fastest."""
