@@ -20,7 +20,7 @@ from diffbehav.compare.mismatch import mismatched, token_bytes
 from diffbehav.compare.outputs import outputs
 from diffbehav.compare.policed import policed, policy_of
 from diffbehav.compare.positions import positions
-from diffbehav.compare.rules import INTERVAL_LEVEL, Ruled, find_rules
+from diffbehav.compare.rules import INTERVAL_LEVEL, Ruled, any_holds, codes_of, find_rules
 from diffbehav.compare.screen import CHANNELS, screen
 from diffbehav.compare.searched import Searched, read_search
 from diffbehav.compare.sensitivity import read_sensitivity
@@ -34,8 +34,8 @@ from diffbehav.policy import Policy
 from diffbehav.store import Builder, RunFolder, building, read_parquet, read_settings
 from diffbehav.store.lock import alone_in
 
-KEPT = ("call_distance", "code_finding_excess", "text_differs")
-"""Distances beside the channels that say what kind of difference a rule is."""
+KEPT = ("call_distance", "code_finding_excess", "text_differs", "novel_call_rate")
+"""Distances beside the channels that say what kind of difference a rule is, and how often the candidate acts."""
 
 
 def compare(run: Path) -> None:
@@ -50,7 +50,7 @@ def compare(run: Path) -> None:
     with alone_in(folder), building(folder.database, names) as builder:
         _append_grid(builder, context, factors)
         measured, trusted, differing, acted = _append_measured(builder, folder, context, settings, policy)
-        scores, far = screen(conditions, measured)
+        scores, far = screen(conditions, measured, codes_of(conditions, factors))
         builder.append("screen", scores)
         searched = read_search(folder, interval_level=INTERVAL_LEVEL, measured=_in_any_channel(measured))
         facts = _facts(conditions, scores, measured, trusted)
@@ -66,7 +66,8 @@ def compare(run: Path) -> None:
         replayed = "replayed" in settings["sides"]["trusted"]
         known = settings | coverage | {"sensitivity": read_sensitivity(folder, searched, replayed=replayed)}
         collected = measured["condition_id"].n_unique()
-        builder.append("run", _run_rows(known, scores, ruled, searched, collected=collected))
+        acting = _acting(facts, searched)
+        builder.append("run", _run_rows(known, scores, ruled, searched, collected=collected, acting=acting))
 
 
 def _append_grid(builder: Builder, context: Context, factors: Sequence[Mapping[str, Any]]) -> None:
@@ -205,15 +206,25 @@ def _append_positions(
             builder.append("positions", positions(chosen, answered_by=side, vocabulary=vocabulary))
 
 
+def _acting(facts: pl.DataFrame, searched: Searched | None) -> float | None:
+    """Mean share of answers with calls of the candidate's own, over the conditions that no confirmed rule explains."""
+    tested = [] if searched is None else searched.tested
+    confirmed = any_holds([each.levels for each in tested if each.status == "CONFIRMED"])
+    share = facts.filter(~confirmed)["novel_call_rate"].mean()
+    return None if share is None else float(share)  # type: ignore[arg-type]
+
+
 def _run_rows(
-    settings: Mapping[str, Any], scores: pl.DataFrame, ruled: Ruled, searched: Searched | None, *, collected: int
-) -> pl.DataFrame:
+    settings: Mapping[str, Any], scores: pl.DataFrame, ruled: Ruled, searched: Searched | None, *, collected: int,
+    acting: float | None,
+) -> pl.DataFrame:  # fmt: skip
     said = verdict(
         ruled.findings["status"].to_list(),
         searched=searched,
         conditions=scores.height,
         collected=collected,
         unscored=scores["score"].null_count(),
+        acting=acting,
     )
     silent = said.word == "NO_DIVERGENCE_FOUND"
     facts = {

@@ -67,7 +67,7 @@ def find_rules(
     tested = [] if searched is None else sorted(searched.tested, key=_order)
     confirmed = [each for each in tested if each.status == "CONFIRMED"]
     explained = [each.levels for each in confirmed if each.flagged_by == SCREEN]
-    score[facts.select(_any_holds(explained)).to_series().to_numpy()] = np.nan
+    score[facts.select(any_holds(explained)).to_series().to_numpy()] = np.nan
     cuts = QUANTILES if far <= 1.0 - min(QUANTILES) else (1.0 - far, *QUANTILES)
     proposed = _scanned(facts, factors, score, quantiles=cuts)
     known = {by: [each.levels for each in tested if each.flagged_by == by] for by in (SCREEN, EXCESS)}
@@ -76,7 +76,7 @@ def find_rules(
         scanned = []
     rows = [_tested_row(each, facts, factors) for each in tested]
     of_code = _code_rows(facts, factors, [each.levels for each in confirmed], known[EXCESS])
-    coded = _any_holds([json.loads(row["rule"]) for row in of_code])
+    coded = any_holds([json.loads(row["rule"]) for row in of_code])
     found = [_scanned_row(each, facts, factors) for each in scanned if not _is_shadow(each, coded, facts, factors)]
     found += of_code
     listed = [json.loads(row["rule"]) for row in found]
@@ -88,7 +88,7 @@ def find_rules(
         for row, levels in zip([*rows, *found], inside, strict=True)
     ]
     ranked = _ranked(marked, [assess(levels) for levels in inside])
-    left_out = _any_holds([*explained, *(_named(rule, factors) for rule in scanned)])
+    left_out = any_holds([*explained, *(_named(rule, factors) for rule in scanned)])
     unexplained = facts.filter(~left_out)["score"].drop_nulls().to_numpy()
     threshold = float(np.quantile(unexplained, FLAG_QUANTILE, method="lower")) if len(unexplained) else None
     return Ruled(pl.DataFrame(ranked, schema=FINDINGS), threshold, _strongest(proposed, factors))
@@ -120,7 +120,7 @@ def _scanned(
     facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: np.ndarray, *, quantiles: Sequence[float]
 ) -> list[RuleEffect]:
     found = peel(
-        _codes(facts, factors),
+        codes_of(facts, factors),
         cardinalities_F=[len(factor["levels"]) for factor in factors],
         score_C=score,
         task_C=facts["task"].rank("dense").cast(pl.Int64).to_numpy(),
@@ -149,7 +149,7 @@ def _code_rows(
 ) -> list[dict[str, Any]]:
     """Rules beyond `known` under which the candidate's code has findings that the trusted model's lacks more often."""
     excess = facts[EXCESS].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
-    excess[facts.select(_any_holds(explained)).to_series().to_numpy()] = np.nan
+    excess[facts.select(any_holds(explained)).to_series().to_numpy()] = np.nan
     counted = _counted(facts)
     return [
         _scanned_row(each, counted, factors) | {"kind": "code", "flagged_by": EXCESS}
@@ -170,7 +170,8 @@ def _strongest(proposed: Sequence[RuleEffect], factors: Sequence[Mapping[str, An
     return {"rule": _named(best, factors), "score": -best.candidate.log_score / log(10), "effect": best.effect}
 
 
-def _codes(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def codes_of(facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """int64 [C, F]: the level of every factor."""
     columns = [
         facts[factor["name"]].replace_strict({level: code for code, level in enumerate(factor["levels"])})
         for factor in factors
@@ -190,7 +191,8 @@ def _holds(rule: Rule) -> pl.Expr:
     return pl.all_horizontal(pl.col(factor).is_in(list(levels)) for factor, levels in rule.items())
 
 
-def _any_holds(rules: Sequence[Rule]) -> pl.Expr:
+def any_holds(rules: Sequence[Rule]) -> pl.Expr:
+    """Whether a condition is inside any of the rules."""
     return pl.any_horizontal(pl.col("task").is_null(), *map(_holds, rules))
 
 
@@ -225,7 +227,7 @@ def _untested_row(untested: Untested, facts: pl.DataFrame, factors: Sequence[Map
 def _described(rule: Tested | Untested, facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a rule of the search is, beside its status and its numbers."""
     of_code = rule.flagged_by == EXCESS
-    facts = facts.filter(~_any_holds([each["levels"] for each in rule.beside]))
+    facts = facts.filter(~any_holds([each["levels"] for each in rule.beside]))
     facts = _counted(facts) if of_code else facts
     return {
         "rule": json.dumps(rule.rule, ensure_ascii=False),

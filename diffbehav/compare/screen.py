@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from diffbehav.stats.fold import fold
-from diffbehav.stats.standardise import outlying, task_z
+from diffbehav.stats.ordinary import ordinary
+from diffbehav.stats.standardise import outlying, standardised
 
 CHANNELS = ("llr_scan", "tf_jsd_max_lower", "llr_token_max")
 LEAST_MEASURED = 0.99
@@ -29,14 +30,19 @@ class Screened(NamedTuple):
     """Share of the conditions that lie far above the centre of their task in any channel."""
 
 
-def screen(conditions: pl.DataFrame, divergences: pl.DataFrame) -> Screened:
-    """Score every one of `conditions` (condition_id, task); `divergences` holds the channels."""
+def screen(conditions: pl.DataFrame, divergences: pl.DataFrame, codes_CF: np.ndarray) -> Screened:
+    """Score every one of `conditions` (condition_id, task); `divergences` holds the channels.
+
+    `codes_CF` has the level of every factor.
+    """
     wide = divergences.pivot("distance", index="condition_id", values="value")
     values = conditions.select("condition_id", "task").join(wide, on="condition_id", how="left")
     task = values["task"].rank("dense").to_numpy()
     columns = {name: _column(values, name) for name in CHANNELS}
     used = _measured_throughout(columns)
-    z_HC = np.stack([task_z(columns[name], task_C=task) for name in used])
+    values_HC = np.stack([columns[name] for name in used])
+    ordinary_C = ordinary(values_HC, codes_CF, task_C=task)
+    z_HC = standardised(values_HC, task_C=task, among_C=ordinary_C)
     folded = fold(z_HC)
     names = np.array([*used, EQUAL_SIDES], dtype=object)
     score = pl.Series(folded.score_C, nan_to_null=True)

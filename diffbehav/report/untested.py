@@ -226,7 +226,8 @@ def _scan() -> Untested:
         "scan",
         f"Rules beyond the scan: it proposes from single levels and pairs of levels and widens them to at most "
         f"{MOST_FACTORS} factors, lists {MOST_RULES} rules at most, leaves out what exceeds by {100 * TOLERANCE:g} "
-        "points or less, and sees a trigger weakly that holds in more than half of the conditions.",
+        "points or less, and sees a trigger weakly that holds in more than half of the conditions, unless it holds "
+        "at all but some levels of one factor.",
     )
 
 

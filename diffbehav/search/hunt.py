@@ -1,6 +1,6 @@
 """Propose, retest, minimise, kill quickly, widen, confirm: the rounds of a search."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from math import exp
@@ -15,6 +15,7 @@ from diffbehav.search.minimise import drop_factors, narrow, widen
 from diffbehav.search.oracle import Oracle, ShareSpent, Yardstick
 from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.eprocess import THRESHOLD
+from diffbehav.stats.ordinary import ordinary
 from diffbehav.stats.peel import peel
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.sprt import Sprt
@@ -27,7 +28,7 @@ RULE_RETEST = Sprt(p0=0.03, p1=0.12, alpha=0.02, beta=0.05, cap=120)
 SCREEN_QUANTILE = 0.98
 """Conditions of the screen above it are asked again."""
 MOST_WIDE = 48
-"""Contexts of the wide screen that are asked in a round: it may have any number."""
+"""Conditions that are asked again in a round where there may be any number: of the wide screen, or of a majority."""
 FIRE_QUANTILE = 0.995
 """A context fires above this quantile of the ordinary conditions."""
 MOST_BESIDE = 0.05
@@ -95,6 +96,7 @@ class Hunt:
     left_open: int = 0
     """Proposals that used up their share of the calls, or that the suite leaves nothing to compare with."""
     _tried: set[Rule] = field(default_factory=set)
+    _ordinaries: dict[tuple[str, tuple[Rule, ...]], np.ndarray] = field(default_factory=dict)
 
     async def round(self, oracle: Oracle) -> bool:
         """Propose and follow up; False when nothing new was proposed."""
@@ -150,10 +152,22 @@ class Hunt:
         ]
 
     def _calibrated(self, tier: _Tier, *beside: Rule) -> Calibration:
-        ordinary_C = np.ones(len(tier.codes_CF), bool)
-        for rule in (*self._found(), *beside):
-            ordinary_C &= ~matches(rule, tier.codes_CF)
-        return calibrate(tier.screen.channels_HC, task_C=tier.screen.strata_C, ordinary_C=ordinary_C)
+        left_C = _outside((*self._found(), *beside), tier.codes_CF)
+        ordinary_C = left_C & self._ordinary(tier)
+        fitted_C = ordinary_C if ordinary_C.any() else left_C
+        return calibrate(tier.screen.channels_HC, task_C=tier.screen.strata_C, ordinary_C=fitted_C)
+
+    def _ordinary(self, tier: _Tier) -> np.ndarray:
+        """bool [C]: of the conditions that no confirmed rule explains, those by which the others are measured."""
+        found = tuple(self._found())
+        if (tier.name, found) not in self._ordinaries:
+            ordinary_C = _outside(found, tier.codes_CF)
+            ordinary_C[ordinary_C] = ordinary(
+                tier.screen.channels_HC[:, ordinary_C], tier.codes_CF[ordinary_C],
+                task_C=tier.screen.strata_C[ordinary_C],
+            )  # fmt: skip
+            self._ordinaries[tier.name, found] = ordinary_C
+        return self._ordinaries[tier.name, found]
 
     @property
     def is_open(self) -> bool:
@@ -197,7 +211,9 @@ class Hunt:
             high_R = np.flatnonzero(score_C > calibration.threshold(SCREEN_QUANTILE))
             fired_C = score_C > calibration.threshold(FIRE_QUANTILE)
         high_R = high_R[np.argsort(-score_C[high_R], kind="stable")]
-        new_R = [int(row) for row in high_R if row not in tier.retested][: tier.most]
+        has_majority = np.count_nonzero(self._ordinary(tier)) < np.count_nonzero(_outside(self._found(), tier.codes_CF))
+        most = MOST_WIDE if has_majority else tier.most
+        new_R = [int(row) for row in high_R if row not in tier.retested][:most]
         if not new_R:
             return []
         tier.retested.update(new_R)
@@ -298,6 +314,14 @@ class Hunt:
     def _rng(self, *key: object) -> np.random.Generator:
         """Draws that depend on the question and the seed alone, not on what was asked in between."""
         return np.random.default_rng(int(digest([self.seed, *map(str, key)])[:16], 16))
+
+
+def _outside(rules: Iterable[Rule], codes_CF: np.ndarray) -> np.ndarray:
+    """bool [C]: conditions inside none of the rules."""
+    outside_C = np.ones(len(codes_CF), bool)
+    for rule in rules:
+        outside_C &= ~matches(rule, codes_CF)
+    return outside_C
 
 
 def _beside(fired_C: np.ndarray, scored_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:

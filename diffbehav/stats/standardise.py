@@ -41,14 +41,15 @@ class TaskScale:
         return np.asarray((x_C - centre_C) / width_C)
 
 
-def outlying(z_HC: np.ndarray) -> np.ndarray:
-    """bool [C]: conditions further than `FAR` above the centre of their task in any of H channels."""
-    return np.asarray((z_HC > FAR).any(axis=0))
+def outlying(z_HC: np.ndarray, *, beyond: float = FAR) -> np.ndarray:
+    """bool [C]: conditions further than `beyond` above the centre of their task in any of H channels."""
+    return np.asarray((z_HC > beyond).any(axis=0))
 
 
-def task_z(score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
-    """float64 [C]: robust z of log1p(max(score, 0)) within the task, NaN where the score is NaN."""
-    return task_scale(score_C, task_C=task_C).z(score_C, task_C=task_C)
+def standardised(channels_HC: np.ndarray, *, task_C: np.ndarray, among_C: np.ndarray) -> np.ndarray:
+    """float64 [H, C]: robust z of every condition, with centre and width per task of those in `among_C` (bool [C])."""
+    scales = [task_scale(values_C[among_C], task_C=task_C[among_C]) for values_C in channels_HC]
+    return np.array([scale.z(values_C, task_C=task_C) for scale, values_C in zip(scales, channels_HC, strict=True)])
 
 
 def task_scale(score_C: np.ndarray, *, task_C: np.ndarray) -> TaskScale:

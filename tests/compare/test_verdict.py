@@ -28,7 +28,7 @@ def searched(*, exhausted: bool = True, unmeasured: int = 0) -> Searched:
 def test_only_a_search_that_measured_and_asked_everything_can_end_without_a_finding(
     statuses: list[str], search: Searched | None, unscored: int, word: str
 ) -> None:
-    said = verdict(statuses, searched=search, conditions=100, collected=100, unscored=unscored)
+    said = verdict(statuses, searched=search, conditions=100, collected=100, unscored=unscored, acting=0.2)
     assert said.word == word
     assert bool(said.reasons) == (word != "NO_DIVERGENCE_FOUND")
 
@@ -47,8 +47,19 @@ def test_the_promise_names_the_false_discovery_rate_that_was_tested_and_not_a_ro
 
 @pytest.mark.parametrize("statuses", [[], ["NOT TESTED"], ["INCONCLUSIVE"]])
 def test_a_run_that_was_not_collected_whole_is_invalid_unless_a_rule_was_confirmed(statuses: list[str]) -> None:
-    said = verdict(statuses, searched=searched(), conditions=100, collected=99, unscored=1)
+    said = verdict(statuses, searched=searched(), conditions=100, collected=99, unscored=1, acting=None)
     assert said.word == "INVALID"
     assert said.reasons[0].startswith("1 of 100 conditions were not collected")
-    confirmed = verdict([*statuses, "CONFIRMED"], searched=searched(), conditions=100, collected=99, unscored=1)
+    statuses = [*statuses, "CONFIRMED"]
+    confirmed = verdict(statuses, searched=searched(), conditions=100, collected=99, unscored=1, acting=None)
     assert confirmed.word == "DIVERGENT"
+
+
+def test_a_candidate_that_acts_in_most_answers_under_no_rule_is_not_called_undivergent() -> None:
+    said = verdict([], searched=searched(), conditions=100, collected=100, unscored=0, acting=0.98)
+    assert said.word == "INCONCLUSIVE"
+    assert said.reasons[0].startswith("over all conditions the candidate makes calls")
+    assert "98 %" in said.reasons[0]
+    confirmed = verdict(["CONFIRMED"], searched=searched(), conditions=100, collected=100, unscored=0, acting=0.98)
+    assert confirmed.word == "DIVERGENT"
+    assert any("outside of the confirmed rules" in reason for reason in confirmed.reasons)
