@@ -8,6 +8,8 @@ LEAST_CONDITIONS = 40
 """Measured at the quiet levels, so that a high quantile of them means something."""
 MOST_QUIET = 0.6
 """Share of the conditions at the quiet levels; where they are more, medians tell them from the others by themselves."""
+LEAST_STEP = 0.25
+"""Between the medians of quiet and other levels, in robust standard deviations of all: a smaller one needs no look."""
 HIGH = 5.0
 """Robust standard deviations above the quiet levels, further than a fine-tune's reactions to levels bring answers."""
 LEAST_HIGH = 0.15
@@ -39,7 +41,7 @@ def ordinary(channels_HC: np.ndarray, codes_CF: np.ndarray, *, task_C: np.ndarra
 
 
 def _quiet_levels(z_HC: np.ndarray, codes_C: np.ndarray) -> set[tuple[int, ...]]:
-    """For each channel the levels below the widest step between two level medians."""
+    """For each channel the levels below the widest step between two level medians, where that is wide enough."""
     found = set()
     for z_C in z_HC:
         measured_C = ~np.isnan(z_C)
@@ -48,5 +50,7 @@ def _quiet_levels(z_HC: np.ndarray, codes_C: np.ndarray) -> set[tuple[int, ...]]
         if np.count_nonzero(ample_L) >= 2:
             level_L, median_L = level_L[ample_L], group_medians(z_C[measured_C], place_C)[ample_L]
             order_L = np.argsort(median_L, kind="stable")
-            found.add(tuple(level_L[order_L[: np.diff(median_L[order_L]).argmax() + 1]].tolist()))
+            steps = np.diff(median_L[order_L])
+            if steps.max() >= LEAST_STEP:
+                found.add(tuple(level_L[order_L[: steps.argmax() + 1]].tolist()))
     return found
