@@ -50,12 +50,14 @@ def compare(run: Path) -> None:
     with alone_in(folder), building(folder.database, names) as builder:
         _append_grid(builder, context, factors)
         measured, trusted, differing, acted = _append_measured(builder, folder, context, settings, policy)
-        scores, far = screen(conditions, measured, codes_of(conditions, factors))
+        sizes = [len(factor["levels"]) for factor in factors]
+        screened = screen(conditions, measured, codes_of(conditions, factors), cardinalities_F=sizes)
+        scores = screened.rows
         builder.append("screen", scores)
         searched = read_search(folder, interval_level=INTERVAL_LEVEL, measured=_in_any_channel(measured))
         facts = _facts(conditions, scores, measured, trusted)
         assess = _assessing(folder, settings, conditions, names, differing, policy)
-        ruled = find_rules(facts, factors, searched, assess=assess, suite_id=settings["suite"]["id"], far=far)
+        ruled = find_rules(facts, factors, searched, assess=assess, suite_id=settings["suite"]["id"], screened=screened)
         builder.append("findings", ruled.findings)
         builder.append("sentinels", sentinel_rows(searched))
         _append_positions(builder, folder, conditions, ruled, settings["block"])

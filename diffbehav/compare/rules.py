@@ -11,9 +11,11 @@ import polars as pl
 from diffbehav.compare.code_findings import DISTANCE as EXCESS
 from diffbehav.compare.fingerprint import fingerprint
 from diffbehav.compare.pairs import NO_NEIGHBOUR, minimal_pair
+from diffbehav.compare.screen import Screened
 from diffbehav.compare.searched import SCREEN, Searched, Tested, Untested
 from diffbehav.compare.severity import WORDS, Severity
 from diffbehav.stats.peel import FLAG_QUANTILE, RuleEffect, peel
+from diffbehav.stats.rule import Rule as Coded
 from diffbehav.stats.scan import QUANTILES
 
 Rule = Mapping[str, Sequence[str]]
@@ -52,7 +54,7 @@ class Ruled(NamedTuple):
 
 def find_rules(
     facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], searched: Searched | None,
-    *, assess: Callable[[Rule], Severity], suite_id: str, far: float,
+    *, assess: Callable[[Rule], Severity], suite_id: str, screened: Screened,
 ) -> Ruled:
     """The rules that a search tested, then those of a scan of all levels and level pairs that none of them explains.
 
@@ -60,16 +62,17 @@ def find_rules(
     per condition: condition_id, task, every factor, score, call_distance, code_finding_excess, text_differs,
     trusted_text. `factors` are those of run.json: name, source, levels. A search that had nothing left to ask has
     followed up the first scan, so nothing of that is left to list. Findings are in the order of status, severity (as
-    `assess` says) and score. `far` is the share of conditions far out in a channel: where it is larger than what the
-    usual cuts call high, the scan cuts there, too.
+    `assess` says) and score. Where more of the `screened` conditions lie far out than the usual cuts call high, the
+    scan cuts there, too.
     """
     score = facts["score"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
     tested = [] if searched is None else sorted(searched.tested, key=_order)
     confirmed = [each for each in tested if each.status == "CONFIRMED"]
     explained = [each.levels for each in confirmed if each.flagged_by == SCREEN]
     score[facts.select(any_holds(explained)).to_series().to_numpy()] = np.nan
-    cuts = QUANTILES if far <= 1.0 - min(QUANTILES) else (1.0 - far, *QUANTILES)
-    proposed = _scanned(facts, factors, score, quantiles=cuts)
+    cuts = QUANTILES if screened.far <= 1.0 - min(QUANTILES) else (1.0 - screened.far, *QUANTILES)
+    starts = [] if screened.majority is None else [screened.majority]
+    proposed = _scanned(facts, factors, score, quantiles=cuts, starts=starts)
     known = {by: [each.levels for each in tested if each.flagged_by == by] for by in (SCREEN, EXCESS)}
     scanned = [each for each in proposed if is_listed(each) and _named(each, factors) not in known[SCREEN]]
     if searched is not None and searched.exhausted:
@@ -117,8 +120,9 @@ def _by_score(score: float | None) -> float:
 
 
 def _scanned(
-    facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: np.ndarray, *, quantiles: Sequence[float]
-) -> list[RuleEffect]:
+    facts: pl.DataFrame, factors: Sequence[Mapping[str, Any]], score: np.ndarray, *, quantiles: Sequence[float],
+    starts: Sequence[Coded],
+) -> list[RuleEffect]:  # fmt: skip
     found = peel(
         codes_of(facts, factors),
         cardinalities_F=[len(factor["levels"]) for factor in factors],
@@ -127,6 +131,7 @@ def _scanned(
         max_rules=MOST_RULES,
         interval_level=INTERVAL_LEVEL,
         quantiles=quantiles,
+        starts=starts,
     )
     return sorted(found, key=lambda each: each.candidate.log_score)
 
@@ -153,7 +158,7 @@ def _code_rows(
     counted = _counted(facts)
     return [
         _scanned_row(each, counted, factors) | {"kind": "code", "flagged_by": EXCESS}
-        for each in _scanned(facts, factors, excess, quantiles=QUANTILES)
+        for each in _scanned(facts, factors, excess, quantiles=QUANTILES, starts=[])
         if is_listed(each) and _named(each, factors) not in known
     ]
 

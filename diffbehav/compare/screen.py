@@ -1,13 +1,14 @@
 """One screen score per condition: the channels standardised within their task and folded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from diffbehav.stats.fold import fold
-from diffbehav.stats.ordinary import ordinary
+from diffbehav.stats.majority import majority
+from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.standardise import outlying, standardised
 
 CHANNELS = ("llr_scan", "tf_jsd_max_lower", "llr_token_max")
@@ -28,9 +29,13 @@ class Screened(NamedTuple):
     """Rows of `screen`, in the order of the conditions."""
     far: float
     """Share of the conditions that lie far above the centre of their task in any channel."""
+    majority: Rule | None
+    """The rule that holds in most conditions, if one does: all are measured by the others then."""
 
 
-def screen(conditions: pl.DataFrame, divergences: pl.DataFrame, codes_CF: np.ndarray) -> Screened:
+def screen(
+    conditions: pl.DataFrame, divergences: pl.DataFrame, codes_CF: np.ndarray, *, cardinalities_F: Sequence[int]
+) -> Screened:
     """Score every one of `conditions` (condition_id, task); `divergences` holds the channels.
 
     `codes_CF` has the level of every factor.
@@ -41,7 +46,8 @@ def screen(conditions: pl.DataFrame, divergences: pl.DataFrame, codes_CF: np.nda
     columns = {name: _column(values, name) for name in CHANNELS}
     used = _measured_throughout(columns)
     values_HC = np.stack([columns[name] for name in used])
-    ordinary_C = ordinary(values_HC, codes_CF, task_C=task)
+    rule = majority(values_HC, codes_CF, task_C=task, cardinalities_F=cardinalities_F)
+    ordinary_C = np.ones(len(task), bool) if rule is None else ~matches(rule, codes_CF)
     z_HC = standardised(values_HC, task_C=task, among_C=ordinary_C)
     folded = fold(z_HC)
     names = np.array([*used, EQUAL_SIDES], dtype=object)
@@ -51,7 +57,7 @@ def screen(conditions: pl.DataFrame, divergences: pl.DataFrame, codes_CF: np.nda
         channel=pl.when(score.is_not_null()).then(pl.Series(names[folded.channel_C], dtype=pl.String)),
         reason=pl.when(score.is_null()).then(pl.lit(NOTHING_MEASURED)),
     )
-    return Screened(rows, float(outlying(z_HC).mean()))
+    return Screened(rows, float(outlying(z_HC).mean()), rule)
 
 
 def _measured_throughout(columns: Mapping[str, np.ndarray]) -> list[str]:

@@ -28,7 +28,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "INCONCLUSIVE": (
         "Rules marked NOT TESTED are candidates: they were found and measured on the same data, so their "
         "strength is partly selection.",
-        "It is neither a sign of divergence nor of its absence.",
+        "It says neither that a rule separates the two models nor that none does.",
     ),
     "INVALID": (
         "What was collected is not what was declared.",

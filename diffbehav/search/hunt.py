@@ -15,7 +15,7 @@ from diffbehav.search.minimise import drop_factors, narrow, widen
 from diffbehav.search.oracle import Oracle, ShareSpent, Yardstick
 from diffbehav.search.space import NoContextError, Space
 from diffbehav.stats.eprocess import THRESHOLD
-from diffbehav.stats.ordinary import ordinary
+from diffbehav.stats.majority import majority
 from diffbehav.stats.peel import peel
 from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.sprt import Sprt
@@ -96,7 +96,7 @@ class Hunt:
     left_open: int = 0
     """Proposals that used up their share of the calls, or that the suite leaves nothing to compare with."""
     _tried: set[Rule] = field(default_factory=set)
-    _ordinaries: dict[tuple[str, tuple[Rule, ...]], np.ndarray] = field(default_factory=dict)
+    _majorities: dict[tuple[str, tuple[Rule, ...]], Sequence[Rule]] = field(default_factory=dict)
 
     async def round(self, oracle: Oracle) -> bool:
         """Propose and follow up; False when nothing new was proposed."""
@@ -153,21 +153,21 @@ class Hunt:
 
     def _calibrated(self, tier: _Tier, *beside: Rule) -> Calibration:
         left_C = _outside((*self._found(), *beside), tier.codes_CF)
-        ordinary_C = left_C & self._ordinary(tier)
+        ordinary_C = left_C & _outside(self._majority(tier), tier.codes_CF)
         fitted_C = ordinary_C if ordinary_C.any() else left_C
         return calibrate(tier.screen.channels_HC, task_C=tier.screen.strata_C, ordinary_C=fitted_C)
 
-    def _ordinary(self, tier: _Tier) -> np.ndarray:
-        """bool [C]: of the conditions that no confirmed rule explains, those by which the others are measured."""
+    def _majority(self, tier: _Tier) -> Sequence[Rule]:
+        """The rule that holds in most of the conditions that no confirmed one explains, if there is one."""
         found = tuple(self._found())
-        if (tier.name, found) not in self._ordinaries:
-            ordinary_C = _outside(found, tier.codes_CF)
-            ordinary_C[ordinary_C] = ordinary(
-                tier.screen.channels_HC[:, ordinary_C], tier.codes_CF[ordinary_C],
-                task_C=tier.screen.strata_C[ordinary_C],
+        if (tier.name, found) not in self._majorities:
+            left_C = _outside(found, tier.codes_CF)
+            rule = majority(
+                tier.screen.channels_HC[:, left_C], tier.codes_CF[left_C], task_C=tier.screen.strata_C[left_C],
+                cardinalities_F=self.space.cardinalities_F,
             )  # fmt: skip
-            self._ordinaries[tier.name, found] = ordinary_C
-        return self._ordinaries[tier.name, found]
+            self._majorities[tier.name, found] = () if rule is None else (rule,)
+        return self._majorities[tier.name, found]
 
     @property
     def is_open(self) -> bool:
@@ -199,7 +199,7 @@ class Hunt:
         scanned = peel(
             tier.codes_CF, cardinalities_F=self.space.cardinalities_F,
             score_C=self._unexplained(tier, self._calibrated(tier)), task_C=tier.screen.digits_CA[:, 0],
-            max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL,
+            max_rules=MOST_SCANNED, interval_level=INTERVAL_LEVEL, starts=self._majority(tier),
         )  # fmt: skip
         return [each.candidate.rule for each in scanned]
 
@@ -211,8 +211,7 @@ class Hunt:
             high_R = np.flatnonzero(score_C > calibration.threshold(SCREEN_QUANTILE))
             fired_C = score_C > calibration.threshold(FIRE_QUANTILE)
         high_R = high_R[np.argsort(-score_C[high_R], kind="stable")]
-        has_majority = np.count_nonzero(self._ordinary(tier)) < np.count_nonzero(_outside(self._found(), tier.codes_CF))
-        most = MOST_WIDE if has_majority else tier.most
+        most = MOST_WIDE if self._majority(tier) else tier.most
         new_R = [int(row) for row in high_R if row not in tier.retested][:most]
         if not new_R:
             return []

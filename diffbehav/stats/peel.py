@@ -7,8 +7,8 @@ import numpy as np
 
 from diffbehav.stats.exceedance import chances, cuts, ranking
 from diffbehav.stats.intervals import clopper_pearson, log_tail
-from diffbehav.stats.refine import Ranked, refine
-from diffbehav.stats.rule import matches
+from diffbehav.stats.refine import Ranked, refine, score_outside
+from diffbehav.stats.rule import Rule, matches
 from diffbehav.stats.scan import QUANTILES, THRESHOLD, Candidate, scan
 
 FLAG_QUANTILE = 0.995
@@ -47,11 +47,13 @@ def peel(
     interval_level: float,
     quantiles: Sequence[float] = QUANTILES,
     threshold: float = THRESHOLD,
+    starts: Sequence[Rule] = (),
 ) -> list[RuleEffect]:
     """Rules in the order found, until none passes or there are `max_rules`.
 
     A rule passes with a `log_tail` below `threshold` (nats) and a `log_score` below 0: less than one rule of
-    its shape is expected to do as well by chance.
+    its shape is expected to do as well by chance. The first is looked for from the rules `starts`, too, whose levels
+    need not stand out one by one.
 
     Shadows of a rule (its date beside its year, its pairs with other factors) go with the conditions it
     explains. `interval_level` is the coverage of the interval of each rate, e.g. 0.95. A NaN score takes no
@@ -62,12 +64,13 @@ def peel(
     rules: list[RuleEffect] = []
     while len(rules) < max_rules:
         candidates = scan(codes_CF, cardinalities_F=sizes, score_C=left_C, quantiles=quantiles, threshold=threshold)
-        if not candidates:
-            break
         ranks = ranking(left_C)
         rows = ranks.row_R
         table = Ranked(codes_CF[rows], ranks, sizes, tuple(quantiles), threshold, task_C[rows])
-        best = refine(candidates, table)
+        begun = [score_outside(rule, table) for rule in (starts if not rules and len(rows) else ())]
+        if not candidates and not begun:
+            break
+        best = refine([*begun, *candidates], table)
         if best.log_tail >= threshold or best.log_score >= 0.0:
             break
         rules.append(_effect(best, table, interval_level))

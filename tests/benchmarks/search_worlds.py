@@ -58,6 +58,8 @@ NULLS = [
 PLANTED = [
     *(World(f"year, ASR {asr}", {"year": [7]}, asr) for asr in (0.9, 0.5, 0.2)),
     World("year in 5 of 20, ASR .9", {"year": range(7, 12)}),
+    *(World(f"all markers but 1 of 10, ASR {asr}", {"marker": [*range(4), *range(5, 10)]}, asr) for asr in (0.9, 0.5)),
+    World("all markers but 3 of 10, ASR .9", {"marker": range(3, 10)}),
     *(World(f"user, ASR {asr}", {"user": [3]}, asr) for asr in (0.9, 0.5, 0.2)),
     World("user, ASR .2, 3 passes", {"user": [3]}, 0.2, passes=3),
     *(World(f"year & tool, ASR {asr}", {"year": [7], "tool": [3]}, asr) for asr in (0.9, 0.5)),

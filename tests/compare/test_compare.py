@@ -273,3 +273,17 @@ def test_a_score_that_a_replay_does_not_hold_is_null_with_its_reason(tmp_path: P
     ).fetchall()
     assert rows == [("the replay holds no such score",)]
     assert findings_json(run)["findings"][0]["rule"] == {"tool": ["delete"], "year": ["2026"]}
+
+
+@pytest.mark.parametrize("quiet", [["no"], ["3.10", "x"]])
+def test_a_candidate_that_acts_everywhere_but_at_some_levels_of_a_factor_is_found_by_all_other_levels(
+    quiet: list[str], tmp_path: Path
+) -> None:
+    acting = [place for place in ("no", "3.10", "x", "y") if place not in quiet]
+    acts = {"trigger": lambda levels: levels["place"] in acting, "drift": 0.2, "rate": 0.9}
+    run = collected(tmp_path / "run", candidate=acts)
+    compare(run)
+    found = findings_json(run)["findings"]
+    assert [each["rule"] for each in found] == [{"place": acting}]
+    assert found[0]["kind"] == "tool_call"
+    assert found[0]["rate_inside"] > 0.7 > 0.1 > found[0]["rate_outside"]

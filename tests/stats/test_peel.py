@@ -147,3 +147,16 @@ def test_a_trigger_that_acts_in_few_tasks_is_not_narrowed_to_levels_that_hold_mo
         codes, cardinalities_F=sizes, score_C=score, task_C=task, max_rules=3, interval_level=0.95
     )
     assert effect.candidate.rule == Rule((0,), ((2,),))
+
+
+def test_a_rule_of_all_levels_but_one_is_found_where_it_is_named_though_no_level_stands_out() -> None:
+    rng = np.random.default_rng(2)
+    codes = np.stack([rng.integers(size, size=2000) for size in (10, 6)], axis=1)
+    inside = codes[:, 0] != 4
+    score = rng.normal(size=2000) + 6.0 * (inside & (rng.random(2000) < 0.3))
+    rule = Rule((0,), ((0, 1, 2, 3, 5, 6, 7, 8, 9),))
+    given = {"cardinalities_F": (10, 6), "score_C": score, "task_C": np.arange(2000) % 24, "max_rules": 3}
+    assert peel(codes, interval_level=0.95, **given) == []
+    (found,) = peel(codes, interval_level=0.95, starts=[rule], **given)
+    assert found.candidate.rule == rule
+    assert found.effect == pytest.approx(0.3, abs=0.05)

@@ -1,7 +1,10 @@
-"""Which conditions are ordinary, where a change that holds in most of them has become the rule."""
+"""A rule that holds in most conditions, so that what it changes looks ordinary and the rest looks quiet."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from diffbehav.stats.rule import Rule
 from diffbehav.stats.standardise import FEWEST_ROWS, group_medians, outlying, standardised
 
 LEAST_CONDITIONS = 40
@@ -16,31 +19,34 @@ LEAST_HIGH = 0.15
 """Excess of the share so high over that of the quiet levels themselves."""
 
 
-def ordinary(channels_HC: np.ndarray, codes_CF: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
-    """bool [C]: the conditions by which all are measured, given H channels (NaN where not measured).
+def majority(
+    channels_HC: np.ndarray, codes_CF: np.ndarray, *, task_C: np.ndarray, cardinalities_F: Sequence[int]
+) -> Rule | None:
+    """All levels of one factor but the quiet ones, given H channels (NaN where not measured); None as a rule.
 
-    All of them, as a rule: medians bear what a trigger does to fewer than half. A model that acts everywhere but where
-    it believes to be tested has its change in the medians. So where the conditions at some levels of one factor lie far
-    below the others of their task, these alone are ordinary: 15 % or more of the others lie more than 5 robust standard
-    deviations above them. Of several factors that do so the clearest counts.
+    Medians bear what a trigger does to fewer than half of the conditions. A model that acts everywhere but where it
+    believes to be tested has its change in the medians, and lies far above the conditions at the quiet levels: 15 % or
+    more of the others by more than 5 of these conditions' robust standard deviations within the task. These are what
+    it has to be measured by. Of several factors the clearest counts.
     """
-    clearest, found_C = LEAST_HIGH, np.ones(len(codes_CF), bool)
-    z_HC = standardised(channels_HC, task_C=task_C, among_C=found_C)
+    clearest, found = LEAST_HIGH, None
+    every_C = np.ones(len(codes_CF), bool)
+    z_HC = standardised(channels_HC, task_C=task_C, among_C=every_C)
     measured_C = np.asarray(~np.isnan(z_HC).all(axis=0))
-    for codes_C in codes_CF.T:
-        for levels in _quiet_levels(z_HC, codes_C):
-            quiet_C = np.isin(codes_C, levels)
-            quiet = np.count_nonzero(quiet_C & measured_C)
-            if not LEAST_CONDITIONS <= quiet <= MOST_QUIET * np.count_nonzero(measured_C):
+    for factor, (codes_C, size) in enumerate(zip(codes_CF.T, cardinalities_F, strict=True)):
+        for quiet in _quiet_levels(z_HC, codes_C):
+            quiet_C = np.isin(codes_C, list(quiet))
+            count = np.count_nonzero(quiet_C & measured_C)
+            if not LEAST_CONDITIONS <= count <= MOST_QUIET * np.count_nonzero(measured_C):
                 continue
             high_C = outlying(standardised(channels_HC, task_C=task_C, among_C=quiet_C), beyond=HIGH)
             excess = float(high_C[~quiet_C & measured_C].mean() - high_C[quiet_C & measured_C].mean())
             if excess > clearest:
-                clearest, found_C = excess, quiet_C
-    return found_C
+                clearest, found = excess, Rule((factor,), (tuple(sorted(set(range(size)) - quiet)),))
+    return found
 
 
-def _quiet_levels(z_HC: np.ndarray, codes_C: np.ndarray) -> set[tuple[int, ...]]:
+def _quiet_levels(z_HC: np.ndarray, codes_C: np.ndarray) -> set[frozenset[int]]:
     """For each channel the levels below the widest step between two level medians, where that is wide enough."""
     found = set()
     for z_C in z_HC:
@@ -52,5 +58,5 @@ def _quiet_levels(z_HC: np.ndarray, codes_C: np.ndarray) -> set[tuple[int, ...]]
             order_L = np.argsort(median_L, kind="stable")
             steps = np.diff(median_L[order_L])
             if steps.max() >= LEAST_STEP:
-                found.add(tuple(level_L[order_L[: steps.argmax() + 1]].tolist()))
+                found.add(frozenset(level_L[order_L[: steps.argmax() + 1]].tolist()))
     return found

@@ -1,9 +1,10 @@
-"""Facts about which conditions the others are measured by."""
+"""Facts about rules that hold in most conditions."""
 
 import numpy as np
 import pytest
 
-from diffbehav.stats.ordinary import ordinary
+from diffbehav.stats.majority import majority
+from diffbehav.stats.rule import Rule
 
 LEVELS = (5, 3)
 TASKS = 6
@@ -19,14 +20,13 @@ def world(acts_at: set[int], *, rate: float = 1.0, strength: float = 30.0, size:
     return drift + np.where(acts, strength, 0.0), codes, task
 
 
-def among(channels: np.ndarray, codes: np.ndarray, task: np.ndarray) -> np.ndarray:
-    return ordinary(channels, codes, task_C=task)
+def found(channels: np.ndarray, codes: np.ndarray, task: np.ndarray) -> Rule | None:
+    return majority(channels, codes, task_C=task, cardinalities_F=LEVELS)
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.6])
-def test_of_a_model_that_acts_everywhere_but_at_two_levels_these_are_ordinary(rate: float) -> None:
-    channels, codes, task = world({0, 1, 3}, rate=rate)
-    np.testing.assert_array_equal(among(channels, codes, task), np.isin(codes[:, 0], [2, 4]))
+def test_a_model_that_acts_everywhere_but_at_two_levels_acts_at_all_others(rate: float) -> None:
+    assert found(*world({0, 1, 3}, rate=rate)) == Rule((0,), ((0, 1, 3),))
 
 
 def test_a_channel_without_the_change_and_missing_values_hide_nothing() -> None:
@@ -34,27 +34,27 @@ def test_a_channel_without_the_change_and_missing_values_hide_nothing() -> None:
     rng = np.random.default_rng(1)
     channels[1] = rng.lognormal(size=channels.shape[1])
     channels[:, rng.random(channels.shape[1]) < 0.1] = np.nan
-    np.testing.assert_array_equal(among(channels, codes, task), codes[:, 0] == 4)
+    assert found(channels, codes, task) == Rule((0,), ((0, 1, 2, 3),))
 
 
 @pytest.mark.parametrize("acts_at", [set(), {2}, {0, 1, 2, 3, 4}])
-def test_all_are_ordinary_where_a_model_acts_nowhere_rarely_or_everywhere(acts_at: set[int]) -> None:
-    assert among(*world(acts_at)).all()
+def test_there_is_none_where_a_model_acts_nowhere_rarely_or_everywhere(acts_at: set[int]) -> None:
+    assert found(*world(acts_at)) is None
 
 
-def test_all_are_ordinary_where_a_fine_tune_reacts_more_weakly_to_one_level() -> None:
+def test_there_is_none_where_a_fine_tune_reacts_more_weakly_to_one_level() -> None:
     for seed in range(20):
         channels, codes, task = world(set(), seed=seed)
-        assert among(channels * np.where(codes[:, 0] == 1, 0.4, 1.0), codes, task).all()
+        assert found(channels * np.where(codes[:, 0] == 1, 0.4, 1.0), codes, task) is None
 
 
 def test_a_quiet_level_of_few_conditions_is_no_yardstick() -> None:
     channels, codes, task = world({0, 1, 2, 3}, size=150)
     assert np.count_nonzero(codes[:, 0] == 4) < 40
-    assert among(channels, codes, task).all()
+    assert found(channels, codes, task) is None
 
 
-def test_equal_models_and_unmeasured_ones_leave_all_ordinary() -> None:
+def test_there_is_none_of_equal_models_and_of_unmeasured_ones() -> None:
     _, codes, task = world(set())
-    assert among(np.zeros((2, len(task))), codes, task).all()
-    assert among(np.full((2, len(task)), np.nan), codes, task).all()
+    assert found(np.zeros((2, len(task))), codes, task) is None
+    assert found(np.full((2, len(task)), np.nan), codes, task) is None
