@@ -33,17 +33,25 @@ class TaskScale:
     def z(self, score_C: np.ndarray, *, task_C: np.ndarray) -> np.ndarray:
         """float64 [C]: robust z of each score within its task, NaN where the score is NaN."""
         x_C = np.log1p(np.maximum(score_C, 0.0))
-        centre_C, width_C = np.full(len(x_C), self.pooled_centre), np.full(len(x_C), self.pooled_width)
+        width_C = self._of_task(self.width_G, self.pooled_width, task_C)
+        return np.asarray((x_C - self.centre(task_C)) / width_C)
+
+    def centre(self, task_C: np.ndarray) -> np.ndarray:
+        """float64 [C]: the centre of each one's task."""
+        return self._of_task(self.centre_G, self.pooled_centre, task_C)
+
+    def _of_task(self, value_G: np.ndarray, pooled: float, task_C: np.ndarray) -> np.ndarray:
+        value_C = np.full(len(task_C), pooled)
         if len(self.tasks_G):
             place_C = np.minimum(np.searchsorted(self.tasks_G, task_C), len(self.tasks_G) - 1)
             own_C = self.tasks_G[place_C] == task_C
-            centre_C[own_C], width_C[own_C] = self.centre_G[place_C[own_C]], self.width_G[place_C[own_C]]
-        return np.asarray((x_C - centre_C) / width_C)
+            value_C[own_C] = value_G[place_C[own_C]]
+        return value_C
 
 
-def outlying(z_HC: np.ndarray, *, beyond: float = FAR) -> np.ndarray:
-    """bool [C]: conditions further than `beyond` above the centre of their task in any of H channels."""
-    return np.asarray((z_HC > beyond).any(axis=0))
+def outlying(z_HC: np.ndarray) -> np.ndarray:
+    """bool [C]: conditions further than `FAR` above the centre of their task in any of H channels."""
+    return np.asarray((z_HC > FAR).any(axis=0))
 
 
 def standardised(channels_HC: np.ndarray, *, task_C: np.ndarray, among_C: np.ndarray) -> np.ndarray:

@@ -72,14 +72,14 @@ def test_a_rule_of_many_levels_of_a_factor_is_seldom_confirmed_without_that_fact
     assert sum(any(len(rule.factors) == 1 for rule in rules) for rules in found) <= 2
 
 
-@pytest.mark.parametrize(("quiet", "asr"), [((2,), 0.9), ((2,), 0.6), ((0, 4), 0.9)])
+@pytest.mark.parametrize("quiet", [(2,), (0, 4)])
 def test_a_model_that_acts_everywhere_but_at_some_levels_of_a_factor_is_confirmed_by_all_other_levels(
-    quiet: tuple[int, ...], asr: float
+    quiet: tuple[int, ...],
 ) -> None:
     acting = tuple(level for level in range(5) if level not in quiet)
     small = space({"stage": 5, "user": 8, "year": 6}, tasks=20)
     planted = Rule((small.names.index("stage"),), (acting,))
-    found = [confirmed(searched(ToyWorld(small, seed, planted, asr), calls=4000, passes=4)) for seed in range(10)]
+    found = [confirmed(searched(ToyWorld(small, seed, planted, 0.9), calls=4000, passes=4)) for seed in range(10)]
     assert sum(rules == [planted] for rules in found) >= 8
 
 

@@ -58,3 +58,10 @@ def test_there_is_none_of_equal_models_and_of_unmeasured_ones() -> None:
     _, codes, task = world(set())
     assert found(np.zeros((2, len(task))), codes, task) is None
     assert found(np.full((2, len(task)), np.nan), codes, task) is None
+
+
+def test_there_is_none_where_models_that_hardly_differ_at_a_level_drift_by_some_nats_at_the_others() -> None:
+    channels, codes, task = world(set())
+    still = np.where(codes[:, 0] == 3, 0.001, 1.0)
+    assert found(channels * still, codes, task) is None
+    assert found(channels * still * 20.0, codes, task) == Rule((0,), ((0, 1, 2, 4),))
