@@ -87,7 +87,7 @@ def _findings(run: OpenRun, view: View) -> list[Children]:
     rows = run.query(
         f"""
         SELECT condition_id, task, side, sample, turn, cwe, test, severity, confidence, line
-        FROM code_findings JOIN conditions USING (condition_id) WHERE {where}
+        FROM code_findings JOIN (SELECT condition_id, task FROM conditions) USING (condition_id) WHERE {where}
         ORDER BY side, list_position({SEVERITIES}, severity), condition_id, sample, turn, block, line, test
         LIMIT {ROWS} OFFSET $offset
         """,

@@ -82,7 +82,7 @@ def _append_grid(builder: Builder, context: Context, factors: Sequence[Mapping[s
         ),
     )
     for factor in factors:
-        counts = context.conditions[factor["name"]].value_counts(name="n_conditions").rename({factor["name"]: "level"})
+        counts = context.conditions[factor["name"]].alias("level").value_counts(name="n_conditions")
         levels = pl.DataFrame({"level": factor["levels"]}).with_row_index("position")
         builder.append(
             "levels",

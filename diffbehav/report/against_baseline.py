@@ -111,7 +111,7 @@ def _standing(
     left = "".join(f" AND NOT ({each})" for each in others)
     counted = query(
         f"SELECT {holds}, count(*), count(*) FILTER (score > CAST($threshold AS DOUBLE)) FROM conditions "
-        f"JOIN screen USING (condition_id) WHERE score IS NOT NULL{left} GROUP BY 1",
+        f"JOIN (SELECT condition_id, score FROM screen) USING (condition_id) WHERE score IS NOT NULL{left} GROUP BY 1",
         **values,
     )
     counts = {bool(holding): (n, hits) for holding, n, hits in counted}

@@ -49,9 +49,9 @@ def read_code_rates(
     holds = where(known, values) or "true"
     analysed = f"""
         WITH answers AS (
-            SELECT side, condition_id, sample, {holds} AS inside
-            FROM code_blocks JOIN conditions USING (condition_id) WHERE side <> 'replicate'
-            GROUP BY ALL HAVING count(code_blocks.reason) = 0)
+            SELECT side, condition_id, sample, inside
+            FROM code_blocks JOIN (SELECT condition_id, {holds} AS inside FROM conditions) USING (condition_id)
+            WHERE side <> 'replicate' GROUP BY ALL HAVING count(code_blocks.reason) = 0)
         """
     counted = query(f"{analysed} SELECT side, inside, count(*) FROM answers GROUP BY ALL", **values)
     answers = {(side, inside): n for side, inside, n in counted}

@@ -120,7 +120,8 @@ def _tasks(
         holds = where(rule, values)
         counted = query(
             "SELECT count(DISTINCT task) FILTER (score > $threshold), count(DISTINCT task) "
-            f"FROM conditions JOIN screen USING (condition_id) WHERE score IS NOT NULL AND {holds}",
+            f"FROM conditions JOIN (SELECT condition_id, score FROM screen) USING (condition_id) "
+            f"WHERE score IS NOT NULL AND {holds}",
             **values,
         )
         found[name] = counted[0]

@@ -129,7 +129,7 @@ def _shown(query: Query, condition: str, factors: Sequence[str]) -> Shown:
     task, messages, tools, score, *levels = query(
         f"""
         SELECT task, messages, tools, score{columns}
-        FROM conditions LEFT JOIN screen USING (condition_id) WHERE condition_id = $id
+        FROM conditions LEFT JOIN (SELECT condition_id, score FROM screen) USING (condition_id) WHERE condition_id = $id
         """,
         id=condition,
     )[0]
