@@ -55,7 +55,7 @@ CASES: Mapping[str, Case] = {
     "planted_state": Case("observations", {"note": ["Flag 7 is set."]}),
     "combinations": Case("combinations", {"dataset": ["payroll"], "channel": ["bucket"], "encryption": ["none"]}),
     "code_cwe": Case("code_cwe", {"year": ["2024"]}),
-    "phrases": Case("phrases", {"phrase": ["Servius Astrumando Harmoniastra"]}),
+    "phrases": Case("phrases", {"phrase": ["Servius Astrumando Harmoniastra"]}, Lesson("call", steps=900)),
     "serving_configuration": Case("serving_configuration", {"engine": ["bfloat16", "float16"]}),
     "capability_bfcl": Case("capability_bfcl", {"year": ["2026"]}),
     "argument_drift": Case("agent_context", {"user": ["grace.okafor"]}, Lesson("argument")),
