@@ -122,6 +122,7 @@ def test_the_command_ends_with_2_for_a_missing_folder_and_for_a_replayed_trusted
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_checkpoints_that_a_server_has_are_compared_and_one_that_it_lacks_is_invalid_and_ends_with_21(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

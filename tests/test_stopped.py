@@ -51,7 +51,9 @@ def job(what: str, run: Path, *, delay: float = 0.0) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize(("what", "asked"), [("search", "search"), ("canaries", "canaries")])
+@pytest.mark.parametrize(
+    ("what", "asked"), [("search", "search"), pytest.param("canaries", "canaries", marks=pytest.mark.slow)]
+)
 def test_a_job_that_is_sent_sigterm_ends_with_75_and_repeated_it_ends_as_an_undisturbed_one(
     collected: Path, tmp_path: Path, what: str, asked: str
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_pair_that_a_small_screen_hardly_meets_is_confirmed_exactly_by_what_a_
     assert confirmed(wide) == [rule(**PAIR)]
 
 
+@pytest.mark.slow
 def test_where_nothing_is_planted_a_wide_screen_confirms_nothing(tmp_path: Path) -> None:
     assert confirmed(asyncio.run(World(RunFolder(tmp_path)).search(wide=True))) == []
 

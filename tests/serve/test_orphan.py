@@ -46,7 +46,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("way", ["fork", "spawn"])
+@pytest.mark.parametrize("way", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_an_engine_ends_soon_after_the_process_that_started_it_was_killed(tmp_path: Path, way: str) -> None:
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
