@@ -1,5 +1,6 @@
 """Runs whose processes are killed at random moments end with the store of an undisturbed one, row by row."""
 
+import itertools
 import multiprocessing
 import random
 import signal
@@ -204,18 +205,21 @@ def test_drivers_engines_and_servers_killed_at_fifty_random_moments_leave_the_st
         "served": {"engine": lambda: driver.kill_engine(rng), "server": kill_server},
     }
     try:
-        expected = {}
+        expected, seconds = {}, {}
         for way in ways:
-            out = tmp_path / f"whole-{way}"
+            out, began = tmp_path / f"whole-{way}", time.monotonic()
             disturbed(lambda at=out, way=way: begin(way, at), {}, rng, kills=0, pauses=(1, 1), killed=killed)
-            expected[way] = stored(out)
+            expected[way], seconds[way] = stored(out), time.monotonic() - began
             assert expected[way]["completions/candidate"].height == LIMIT
+        runs = itertools.count()
         while len(killed) < MANY:
-            way, out = rng.choice(list(ways)), tmp_path / f"after-{len(killed)}"
+            # A run may end before anything of it was killed, and the next one is not its continuation.
+            way, out = rng.choice(list(ways)), tmp_path / f"after-{next(runs)}"
             left = min(KILLS_PER_RUN, MANY - len(killed))
             disturbed(
-                lambda at=out, way=way: begin(way, at), others[way], rng, kills=left, pauses=(1, 30), killed=killed
-            )
+                lambda at=out, way=way: begin(way, at), others[way], rng, kills=left, pauses=(0.5, seconds[way]),
+                killed=killed,
+            )  # fmt: skip
             assert_same(out, expected[way])
         assert set(killed) == {"driver", "engine", "server"}
     finally:
