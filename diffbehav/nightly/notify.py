@@ -39,7 +39,7 @@ def night_message(night: Night, folder: Path, link: str | None) -> dict[str, Any
         "counts": counts,
         "findings": [
             {name: row[name] for name in ("fingerprint", "state", "status", "severity", "kind")}
-            | {"rule": inert(rule_in_words(row["rule"], row["beside"]))}
+            | {"rule": inert(rule_in_words(row["rule"], row.get("beside", ())))}
             for row in rows[:FINDINGS]
         ],
     }

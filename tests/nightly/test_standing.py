@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+from diffbehav.nightly.markdown import night_page
 from diffbehav.nightly.standing import lineage, standings
 from diffbehav.nightly.triage import Acceptance
 
@@ -76,3 +77,12 @@ def test_a_row_says_outside_of_which_rules_it_was_tested_on_the_night_that_misse
     nothing = {"findings": [], "sentinels": []}
     (absent,) = standings(nothing, failing=[], earlier=[night], decided={}, today=TODAY, detects=True)
     assert present.beside == absent.beside == beside
+
+
+def test_the_page_of_a_night_says_outside_of_which_rules_each_was_tested() -> None:
+    night = {
+        "date": "2026-11-20", "result": "divergent", "changes": [], "baseline": None, "checks": [], "canary": None,
+        "conditions": 10, "findings": [ROW | {"beside": [{"user": ["guest"]}]}],
+    }  # fmt: skip
+    page = night_page(night, [], "<!-- first -->\n", link=None)
+    assert "tested outside of" in page and "guest" in page
