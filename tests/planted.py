@@ -42,6 +42,7 @@ class ToyEngine:
     """How much readier it is to end its turn."""
     closed: bool = False
     restarts: int = 0
+    at_once: int = 192
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         rng = np.random.default_rng(request_seed(prompt.condition_id, sample, sampling.seed, prompt.turn))

@@ -15,8 +15,6 @@ from diffbehav.records import Sampling
 from diffbehav.serve import Engines
 from diffbehav.store import RunFolder
 
-IN_FLIGHT = 192
-"""Conditions asked at a time: enough to keep two engines full, few enough to finish quickly on an interrupt."""
 MOST_WAITING = 4
 """Blocks beside those in flight that may wait for their last answer or for the disk."""
 WAITING_BYTES = 1 << 30
@@ -38,7 +36,7 @@ Spread = Callable[[Sequence[int], Meter, asyncio.Event], Awaitable[None]]
 
 async def feed(
     folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, *, on_progress: OnProgress,
-    spread: Spread | None = None, in_flight: int = IN_FLIGHT,
+    spread: Spread | None = None,
 ) -> Progress:  # fmt: skip
     """Collect every block that is not whole yet; Interrupted when a signal asked to stop.
 
@@ -53,7 +51,7 @@ async def feed(
     missing = sorted(set(range(block_count(total))) - set(whole))
     with _stop_on_signal() as stop:
         if spread is None:
-            await feed_blocks(missing, folder, planned, engines, sampling, meter, stop, in_flight=in_flight)
+            await feed_blocks(missing, folder, planned, engines, sampling, meter, stop)
         else:
             await spread(missing, meter, stop)
     last = meter.close()
@@ -67,21 +65,22 @@ async def feed(
 
 async def feed_blocks(
     blocks: Sequence[int], folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, meter: Counter,
-    stop: asyncio.Event, *, in_flight: int = IN_FLIGHT,
+    stop: asyncio.Event,
 ) -> None:  # fmt: skip
     """Collect these blocks, each from its beginning, and write their parts; after `stop` no further one is begun."""
     try:
-        await _feed_blocks(blocks, folder, planned, engines, sampling, meter, stop, in_flight)
+        await _feed_blocks(blocks, folder, planned, engines, sampling, meter, stop)
     except* DiffbehavError as errors:
         raise first_error(errors) from errors
 
 
 async def _feed_blocks(
     blocks: Sequence[int], folder: RunFolder, planned: Planned, engines: Engines, sampling: Sampling, meter: Counter,
-    stop: asyncio.Event, in_flight: int,
+    stop: asyncio.Event,
 ) -> None:  # fmt: skip
+    in_flight = engines.conditions_at_once(sampling.n)
     slots = asyncio.Semaphore(in_flight)
-    unwritten = asyncio.Semaphore(-(-in_flight // BLOCK) + waiting(sampling))
+    unwritten = asyncio.Semaphore(-(-in_flight // BLOCK) + waiting(sampling, turns=planned.turns))
 
     async def one(row: int) -> Answers:
         try:
@@ -112,9 +111,9 @@ async def _feed_blocks(
             group.create_task(write(block, tasks))
 
 
-def waiting(sampling: Sampling) -> int:
-    """Blocks that may wait beside those in flight."""
-    block = BLOCK * sampling.n * sampling.max_tokens * TOKEN_BYTES
+def waiting(sampling: Sampling, *, turns: int) -> int:
+    """Blocks that may wait beside those in flight, of conversations of up to `turns` turns."""
+    block = BLOCK * sampling.n * turns * sampling.max_tokens * TOKEN_BYTES
     return max(1, min(MOST_WAITING, WAITING_BYTES // block))
 
 

@@ -87,8 +87,13 @@ class Planned(NamedTuple):
     prompts: Prompts
     replicated: np.ndarray
     """bool [C]: the trusted model answers these a second time with other seeds."""
-    episodes: bool
-    """Whether the models are asked for more than one turn."""
+    turns: int
+    """Most turns of a conversation."""
+
+    @property
+    def episodes(self) -> bool:
+        """Whether the models are asked for more than one turn."""
+        return self.turns > 1
 
     def prompt(self, row: int) -> Prompt:
         """What is sent first at one condition; an Opening where an episode begins there."""
@@ -112,7 +117,7 @@ def plan(
             write_sorted(path, rendered, conditions_schema(factors), by="prompt_ids", group=ROW_GROUP)
     prompts = Prompts(path, suite, renderer)
     chosen = replicated(len(prompts), share=suite.replicate, seed=suite.sampling.seed)
-    return Planned(prompts, chosen, episodes=suite.max_turns > 1)
+    return Planned(prompts, chosen, turns=suite.max_turns)
 
 
 def prompts_of(planned: pl.DataFrame, suite: Suite) -> list[Prompt]:

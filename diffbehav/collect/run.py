@@ -14,7 +14,7 @@ from diffbehav import __version__
 from diffbehav.collect.beside import check_beside
 from diffbehav.collect.blocks import BLOCK, stored_bytes
 from diffbehav.collect.exposures import add_to_ledger, asked_before, look_back, new_entry
-from diffbehav.collect.feed import IN_FLIGHT, feed
+from diffbehav.collect.feed import feed
 from diffbehav.collect.models import (
     Models,
     context_of,
@@ -50,7 +50,6 @@ from diffbehav.serve import (
 )
 from diffbehav.serve.placement import Kind
 from diffbehav.serve.sides import check_placement
-from diffbehav.serve.turns import SLAB
 from diffbehav.store import (
     VOCABULARY,
     RunFolder,
@@ -212,8 +211,8 @@ async def _fill(
             sides = with_trusted_answers(engines, request.answers, folder, settings)
         await _check_unchanged(folder, models, planned.prompts, engines, settings)
         last = await feed(
-            folder, planned, sides, suite.sampling, on_progress=on_progress, spread=spread_over(sides, folder),
-            in_flight=IN_FLIGHT if models.placement.kind == "together" else SLAB,
+            folder, planned, sides, suite.sampling, on_progress=on_progress,
+            spread=spread_over(sides, folder, samples=suite.sampling.n),
         )  # fmt: skip
         await _check_unchanged(folder, models, planned.prompts, engines, settings)
         on_stage("scoring some answers again, for the numeric floor")

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from diffbehav.collect.blocks import BLOCK
 from diffbehav.collect.feed import Spread, feed_blocks, first_error
 from diffbehav.collect.progress import Meter
 from diffbehav.collect.prompts import Planned, plan
@@ -17,7 +18,7 @@ from diffbehav.serve import Engine, Engines, Renderer, pool_of
 from diffbehav.store import RunFolder, disk_error, read_settings
 from diffbehav.suite import suite_from_resolved
 
-AT_ONCE = 2
+LEAST = 2
 """Blocks in each worker: while the last conditions of one come in, the next keeps the engines full."""
 _TOKEN = ".workers"
 
@@ -32,18 +33,22 @@ class Counts(NamedTuple):
     """Of the engines of its worker."""
 
 
-def spread_over(engines: Engines, folder: RunFolder) -> Spread | None:
-    """Collects in the workers that hold both sides; None where this process has to ask."""
+def spread_over(engines: Engines, folder: RunFolder, *, samples: int) -> Spread | None:
+    """Collects in the workers that hold both sides; None where this process has to ask.
+
+    `samples`: answers of each side to a condition.
+    """
     pool = pool_of(engines)
     if pool is None:
         return None
+    lanes = max(LEAST, -(-engines.conditions_at_once(samples) // (BLOCK * len(pool.places))))
 
     async def spread(blocks: Sequence[int], meter: Meter, stop: asyncio.Event) -> None:
         token, word, seen = folder.path / _TOKEN, secrets.token_hex(16), _Seen(meter)
         _write(token, word)
         try:
             await pool.spread(
-                blocks, collect_block, str(folder.path.resolve()), word, at_once=AT_ONCE, stop=stop,
+                blocks, collect_block, str(folder.path.resolve()), word, at_once=lanes, stop=stop,
                 told=lambda place, block, counts: seen.told(place, block, counts, lost=pool.lost), dropped=seen.dropped,
             )  # fmt: skip
         except* DiffbehavError as errors:

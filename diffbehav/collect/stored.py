@@ -26,6 +26,11 @@ class StoredFirst:
         """Those of the live model."""
         return self._live.restarts
 
+    @property
+    def at_once(self) -> int:
+        """Those of the live model."""
+        return self._live.at_once
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """The stored answer of this prompt and seed, or a new one."""
         try:

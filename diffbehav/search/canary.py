@@ -46,6 +46,11 @@ class CanaryEngine:
         """Those of the candidate."""
         return self._candidate.restarts
 
+    @property
+    def at_once(self) -> int:
+        """Those of the candidate."""
+        return self._candidate.at_once
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """The candidate's answer, or the one that carries the payload."""
         payload = self._planted.get(prompt.condition_id)

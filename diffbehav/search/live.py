@@ -24,7 +24,6 @@ from diffbehav.suite import Suite, conditions
 
 Key = tuple[str, int]
 """Condition id and sample."""
-IN_FLIGHT = 192
 MEASURED = (*CHANNELS, DISTANCE)
 """What is asked of every condition: the channels of the screen, and last the findings in code."""
 
@@ -50,7 +49,7 @@ class Answered:
         self._prompt_of = prompt_of
         self._sampling = sampling
         self._floor = floor
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots = asyncio.Semaphore(engines.conditions_at_once(1))
         stored = _stored_parts(folder)
         self._next_part = stored[-1] + 1 if stored else 0
         self._pending: dict[Key, asyncio.Future[None]] = {}

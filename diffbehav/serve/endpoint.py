@@ -12,7 +12,7 @@ from diffbehav.errors import DiffbehavError, InfrastructureError, InputError, In
 from diffbehav.records import Completion, Prompt, Sampling, Score, request_seed
 from diffbehav.serve.engine import NotServed
 from diffbehav.serve.environment import prepare, quiet
-from diffbehav.serve.link import RESUMES, Link, Patience, Secret, Unusable, decoded, is_local, refusal
+from diffbehav.serve.link import AT_MOST, RESUMES, Link, Patience, Secret, Unusable, decoded, is_local, refusal
 from diffbehav.serve.memo import Memo
 from diffbehav.serve.rendering import Renderer
 from diffbehav.serve.tool_format import chosen_format
@@ -157,6 +157,11 @@ class EndpointEngine:
     def restarts(self) -> int:
         """None: how often a server was started again is not seen from here."""
         return 0
+
+    @property
+    def at_once(self) -> int:
+        """As many as it may be sent, and half as many that wait for their scores or for the other side."""
+        return AT_MOST * 3 // 2
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer."""

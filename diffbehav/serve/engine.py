@@ -27,6 +27,11 @@ class Engine(Protocol):
         """How often the process behind it died and was started again."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """Requests that keep it busy while others of the same conditions wait for their turn."""
+        ...
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer; its token ids include the token that ends the turn."""
         ...
@@ -50,6 +55,10 @@ class Engines(NamedTuple):
     def restarts(self) -> int:
         """Restarts of the side that had most."""
         return max(self.candidate.restarts, self.trusted.restarts)
+
+    def conditions_at_once(self, samples: int) -> int:
+        """Conditions that keep both busy, at `samples` answers a side: few enough to be ended soon on an interrupt."""
+        return -(-max(self.candidate.at_once, self.trusted.at_once) // samples)
 
     async def close(self) -> None:
         """Give back both."""

@@ -24,7 +24,7 @@ RESUMES = "see to the server and repeat the same command, which goes on from wha
 _AGAIN = {408, 425, 429, *range(500, 505)}
 _FULL = {429, 503}
 _CONNECT_SECONDS = 10.0
-_AT_FIRST, _AT_MOST = 32, 128
+_AT_FIRST, AT_MOST = 32, 128
 """Requests at once; a vLLM server runs 128 or 256 in a batch unless it is told otherwise."""
 _LONGEST_WAIT = 120.0
 """Seconds that a Retry-After is followed for."""
@@ -92,10 +92,10 @@ class Link:
         self._secret = secret
         self._patience = patience
         self._silent_until = 0.0
-        self._window = Window(first=_AT_FIRST, most=_AT_MOST)
+        self._window = Window(first=_AT_FIRST, most=AT_MOST)
         self._client = httpx.AsyncClient(
             headers=secret.headers, timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=_AT_MOST), trust_env=not is_local(url),
+            limits=httpx.Limits(max_connections=AT_MOST), trust_env=not is_local(url),
         )  # fmt: skip
 
     async def ask(

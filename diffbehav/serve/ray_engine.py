@@ -28,6 +28,11 @@ class RayEngine:
         """Workers that were lost and replaced."""
         return self.pool.lost
 
+    @property
+    def at_once(self) -> int:
+        """Of all workers together."""
+        return self.pool.at_once(self._engine) * len(self.pool.places)
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer."""
         answer, place = await self.pool.ask("complete", self._engine, _sent(prompt), sample, sampling)

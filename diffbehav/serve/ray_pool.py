@@ -37,6 +37,8 @@ class Place:
         self.pending = 0
         self.lost = 0
         self.placed = False
+        self.at_once: Sequence[int] = ()
+        """Requests that keep each engine of its worker busy; empty until one has been opened."""
         self.worker: Any = None
         self.opening: asyncio.Task[Any]
 
@@ -69,6 +71,10 @@ class Pool:
                 f"the Ray cluster had no room for a worker within {_PLACED_WITHIN / 60:.0f} minutes: see `ray status`"
             )
         await self._any_ready()
+
+    def at_once(self, engine: int) -> int:
+        """Requests that keep the engine of this number busy in the worker that takes most; known once one is open."""
+        return max(place.at_once[engine] for place in self.places if place.at_once)
 
     async def ask(self, method: str, *args: Any, at: Place | None = None) -> tuple[Any, Place]:
         """What a method of a worker returns, and where; `at` this place if it can be, else where least is pending."""
@@ -147,7 +153,7 @@ class Pool:
             try:
                 await _answer(worker.here.remote())
                 place.placed = True
-                await _answer(worker.open.remote())
+                place.at_once = await _answer(worker.open.remote())
                 return worker
             except _Lost as error:
                 self._count_loss(place, error)

@@ -38,12 +38,16 @@ class Worker:
                 "of one run\n  fix: install the same versions on every machine of the cluster"
             )
 
-    async def open(self) -> None:
-        """Start the engines; what keeps them from starting is raised with the name of the machine."""
+    async def open(self) -> list[int]:
+        """Start the engines; returns how many requests keep each of them busy.
+
+        What keeps them from starting is raised with the name of the machine.
+        """
         try:
             self._engines = await self._opener()
         except InputError as error:
             raise InputError(f"{_where()}: {error}") from error
+        return [engine.at_once for engine in self._engines]
 
     async def complete(self, engine: int, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer of the engine of this number."""

@@ -51,6 +51,11 @@ class ReplayEngine:
         """None: there is no process."""
         return 0
 
+    @property
+    def at_once(self) -> int:
+        """One: it never waits."""
+        return 1
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """The stored answer to this prompt, drawn with the seed that `sampling` asks for."""
         seed = request_seed(prompt.condition_id, sample, sampling.seed, prompt.turn)

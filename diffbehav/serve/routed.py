@@ -19,6 +19,11 @@ class Routed:
         """Those of all levels together."""
         return sum(engine.restarts for engine in self._engines.values())
 
+    @property
+    def at_once(self) -> int:
+        """Of all levels together, over which the conditions are spread."""
+        return sum(engine.at_once for engine in self._engines.values())
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """The answer of the engine of the prompt's level."""
         return await self._of(prompt).complete(prompt, sample, sampling)

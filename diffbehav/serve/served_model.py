@@ -43,8 +43,10 @@ class ServedModel:
         self._arguments = arguments
         self._reviving = asyncio.Lock()
         # More requests than twice a full batch would only wait in the engine and take memory there.
-        batch = llm.vllm_config.scheduler_config.max_num_seqs * llm.vllm_config.parallel_config.data_parallel_size
-        self._slots = asyncio.Semaphore(2 * batch)
+        config = llm.vllm_config
+        self.batch: int = config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size
+        """Requests that it works on at a time."""
+        self._slots = asyncio.Semaphore(2 * self.batch)
         self._closed = False
         self.restarts = 0
 

@@ -10,7 +10,7 @@ from diffbehav.records import Completion, Prompt, Sampling, Score
 from diffbehav.serve.engine import Engine
 
 SLAB = 2048
-"""Conditions asked at a time: a turn answers all of them, so that falling asleep and waking up is a small part."""
+"""Answers asked for at a time: a turn gives all of them, so that falling asleep and waking up is a small part."""
 _MOST = 4 * SLAB
 _SETTLE = 0.05
 """Seconds. The next turn of a conversation is asked for a little after the last answer is back."""
@@ -146,6 +146,11 @@ class Turned:
     def restarts(self) -> int:
         """Those of the engine itself."""
         return self._engine.restarts
+
+    @property
+    def at_once(self) -> int:
+        """Requests of a turn."""
+        return SLAB
 
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer, when it is this side's turn."""

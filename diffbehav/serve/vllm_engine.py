@@ -57,6 +57,11 @@ class VllmEngine:
         """How often the engine process died and was started again."""
         return self._model.restarts
 
+    @property
+    def at_once(self) -> int:
+        """A full batch, and half of one that waits for its scores or for the other side."""
+        return self._model.batch * 3 // 2
+
     async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
         """One sampled answer."""
         self._check_length(prompt, answer=sampling.max_tokens)

@@ -57,6 +57,7 @@ class Scripted:
     """One side. Answers are drawn from those of the shipped baseline by the seed of the request."""
 
     restarts = 0
+    at_once = 192
 
     def __init__(self, *, departs: bool) -> None:
         stored = shipped_baseline("agent_context") / "generation-1"

@@ -29,16 +29,15 @@ from diffbehav.store import RunFolder
 from diffbehav.suite import load_suite
 from diffbehav.suite import shipped as shipped_suite
 
-IN_FLIGHT = 192
 TOP_K = 20
 
 
-async def bare(models: list, asked: Sequence[tuple[Prompt, bool]], sampling: Sampling) -> int:
+async def bare(models: list, asked: Sequence[tuple[Prompt, bool]], sampling: Sampling, *, in_flight: int) -> int:
     """Ask and score with nothing around it; returns the number of answers."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    slots = asyncio.Semaphore(IN_FLIGHT)
+    slots = asyncio.Semaphore(in_flight)
     final = RequestOutputKind.FINAL_ONLY
     scoring = SamplingParams(
         max_tokens=1, temperature=0, prompt_logprobs=TOP_K, detokenize=False, flat_logprobs=True, output_kind=final
@@ -91,7 +90,8 @@ async def compare(conditions: int, rounds: int) -> None:
         models = await start_models(arguments, gpu=on_gpu())
         llms = [model._llm for model in models]
         asked = list(zip(planned.prompts, planned.replicated.tolist(), strict=True))
-        await bare(llms, asked[:64], suite.sampling)
+        full = 2 * max(model.batch for model in models)
+        await bare(llms, asked[:64], suite.sampling, in_flight=full)
         ratios = []
         for number in range(rounds):
             times = {}
@@ -100,7 +100,7 @@ async def compare(conditions: int, rounds: int) -> None:
                     await llm.reset_prefix_cache()
                 started = time.perf_counter()
                 if name == "bare":
-                    await bare(llms, asked, suite.sampling)
+                    await bare(llms, asked, suite.sampling, in_flight=full)
                 else:
                     engines = Engines(
                         *(

@@ -28,13 +28,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from diffbehav.collect.feed import IN_FLIGHT, feed
+from diffbehav.collect import feed
 from diffbehav.collect.prompts import Planned, plan
 from diffbehav.collect.rescore import rescore
 from diffbehav.organism import shipped
 from diffbehav.records import Completion, Prompt, Sampling
 from diffbehav.serve import Engine, Engines, Placement, Renderer, check_engines, on_gpu, open_engines
-from diffbehav.serve.turns import SLAB
 from diffbehav.store import RunFolder
 from diffbehav.suite import load_suite
 from diffbehav.suite import shipped as shipped_suite
@@ -138,7 +137,7 @@ async def _measured(
     row: Row, engines: Engines, planned: Planned, sampling: Sampling, scratch: Path
 ) -> dict[str, Any]:
     turns = row.placement == "turns"
-    in_flight = SLAB if turns else IN_FLIGHT
+    in_flight = engines.conditions_at_once(1)
     prompts = list(planned.prompts)
     checks = await check_engines(
         engines.candidate, engines.trusted, prompts[:16], sampling, adapter=row.adapter is not None
@@ -165,7 +164,7 @@ async def _measured(
         await _emptied(engines, turns=turns)
         began = time.perf_counter()
         asked = list(zip(prompts, planned.replicated.tolist(), strict=True))
-        await bare([side._model._llm for side in engines], asked, sampling)
+        await bare([side._model._llm for side in engines], asked, sampling, in_flight=2 * in_flight)
         found["bare s"] = time.perf_counter() - began
     await _emptied(engines, turns=turns)
     folder = RunFolder(scratch / "run")
@@ -173,7 +172,7 @@ async def _measured(
     # Other seeds, so that nothing is remembered of what was drawn above.
     anew = replace(sampling, seed=sampling.seed + 1)
     began = time.perf_counter()
-    await feed(folder, planned, engines, anew, on_progress=lambda _: None, in_flight=in_flight)
+    await feed(folder, planned, engines, anew, on_progress=lambda _: None)
     found["collect s"] = time.perf_counter() - began
     found["collect c/s"] = len(prompts) / found["collect s"]
     found["floor"] = (await rescore(folder, planned.prompts, engines)).floor

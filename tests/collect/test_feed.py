@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from diffbehav.collect import feed
 from diffbehav.collect.blocks import block_count
 from diffbehav.collect.feed import waiting
+from diffbehav.collect.prompts import plan
 from diffbehav.errors import IntegrityError, Interrupted
 from diffbehav.records import Completion, Prompt, Sampling
+from diffbehav.serve import Engines
 from diffbehav.store import RunFolder
 from diffbehav.suite import load_suite
-from tests.collect.toy_run import SUITE, collect, planted_rule
-from tests.planted import ToyEngine
+from tests.collect.toy_run import SUITE, collect, levels_by_condition, planted_rule
+from tests.planted import ToyEngine, ToyRenderer
 
 ROOT = Path(__file__).parent.parent.parent
 CONDITIONS = 600
@@ -98,6 +102,39 @@ def test_an_interrupt_finishes_the_blocks_in_flight_and_says_how_to_go_on(
 
 
 @dataclass
+class Crowded(ToyEngine):
+    """Counts what it is asked at the same time."""
+
+    asked: Counter[str] = field(default_factory=Counter)
+    most_answers: int = 0
+    most_conditions: int = 0
+
+    async def complete(self, prompt: Prompt, sample: int, sampling: Sampling) -> Completion:
+        self.asked[prompt.condition_id] += 1
+        self.most_answers = max(self.most_answers, self.asked.total())
+        self.most_conditions = max(self.most_conditions, len(+self.asked))
+        await asyncio.sleep(0.002)
+        self.asked[prompt.condition_id] -= 1
+        return await super().complete(prompt, sample, sampling)
+
+
+@pytest.mark.parametrize(("samples", "conditions"), [(1, 30), (4, 8), (50, 1)])
+def test_as_many_answers_are_asked_for_at_a_time_as_keep_the_engines_busy(
+    tmp_path: Path, samples: int, conditions: int
+) -> None:
+    folder, suite = RunFolder(tmp_path), load_suite(SUITE)
+    planned = plan(suite, ToyRenderer(), folder.conditions, limit=64, context=1000)
+    levels = levels_by_condition(folder, suite)
+    crowded = Crowded(levels, at_once=30)
+    sampling = replace(suite.sampling, n=samples)
+    asyncio.run(
+        feed(folder, planned, Engines(crowded, ToyEngine(levels, at_once=12)), sampling, on_progress=lambda _: None)
+    )
+    assert crowded.most_conditions == conditions
+    assert crowded.most_answers == conditions * samples
+
+
+@dataclass
 class Terminating(ToyEngine):
     """Has its own process sent SIGTERM while the last blocks are in flight."""
 
@@ -160,6 +197,7 @@ def test_the_heartbeat_ends_with_everything_done(tmp_path: Path) -> None:
 
 def test_fewer_blocks_wait_in_memory_where_answers_are_many_and_long_and_one_always_may() -> None:
     short = Sampling(n=1, temperature=1.0, max_tokens=128, seed=0)
-    assert waiting(short) == 4
-    assert waiting(replace(short, n=5, max_tokens=1000)) == 2
-    assert waiting(replace(short, n=100, max_tokens=4096)) == 1
+    assert waiting(short, turns=1) == 4
+    assert waiting(replace(short, n=5, max_tokens=1000), turns=1) == 2
+    assert waiting(replace(short, max_tokens=1000), turns=5) == 2
+    assert waiting(replace(short, n=100, max_tokens=4096), turns=1) == 1

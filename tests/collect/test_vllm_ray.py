@@ -92,7 +92,7 @@ def spread_again(
     loop: asyncio.Runner, local: RunFolder, path: Path, engines: Engines, on_progress: Callable[[Progress], None]
 ) -> tuple[RunFolder, Progress]:
     folder, planned = planned_again(local, path)
-    spread = spread_over(engines, folder)
+    spread = spread_over(engines, folder, samples=SUITE.sampling.n)
     assert spread is not None
     work = feed(folder, planned, engines, SUITE.sampling, on_progress=on_progress, spread=spread)
     return folder, loop.run(work)
@@ -136,6 +136,7 @@ def test_an_engine_in_workers_answers_and_scores_as_one_on_this_machine(
         assert ids == tuple(row["token_ids"])
         np.testing.assert_allclose(score.logprobs_T, row["logprobs"], atol=1e-5)
         assert score.top_ids_TK.ravel().tolist() == row["top_ids"]
+    assert engines.candidate.at_once == WORKERS * 192
 
 
 @pytest.mark.slow

@@ -17,6 +17,10 @@ class Unasked(ReplayEngine):
     def __init__(self) -> None:
         pass
 
+    @property
+    def at_once(self) -> int:
+        return 7
+
     async def close(self) -> None:
         pass
 

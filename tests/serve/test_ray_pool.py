@@ -83,6 +83,7 @@ def test_work_whose_worker_is_killed_is_begun_again_and_all_of_it_ends(tmp_path:
 def test_a_pool_that_is_to_stop_finishes_what_it_began_and_begins_nothing_more(tmp_path: Path) -> None:
     async def scene() -> Told:
         pool, told = await opened(one_engine), Told(asyncio.Event())
+        assert pool.at_once(0) == 7
         running = asyncio.create_task(spread(pool, range(40), tmp_path, told, seconds=0.5))
         while len(begun(tmp_path)) < 4:
             await asyncio.sleep(0.01)

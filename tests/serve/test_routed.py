@@ -48,9 +48,10 @@ def test_answers_and_scores_are_those_of_the_engine_of_the_level() -> None:
     assert ours != theirs
 
 
-def test_closing_closes_every_level_and_restarts_add_up() -> None:
-    engines = {"exact": recorder(restarts=2), "short": recorder(restarts=1)}
+def test_closing_closes_every_level_and_restarts_and_requests_at_once_add_up() -> None:
+    engines = {"exact": recorder(restarts=2, at_once=12), "short": recorder(restarts=1, at_once=3)}
     assert Routed(engines).restarts == 3
+    assert Routed(engines).at_once == 15
     asyncio.run(Routed(engines).close())
     assert [engine.closed for engine in engines.values()] == [True, True]
 

@@ -1,4 +1,4 @@
-"""Adapters of one base, served one after the other by one engine."""
+"""Adapters of one base, served by one engine: one after the other, and at once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def check_equal(found: Answered, wanted: Answered) -> None:
 
 
 @pytest.mark.vllm
-def test_one_engine_serves_every_adapter_of_a_series_as_an_engine_of_its_own_would(
+def test_one_engine_serves_every_adapter_of_a_series_alone_or_in_one_batch_as_an_engine_of_its_own_would(
     loop: asyncio.Runner, adapted: Engines, prompts: list[Prompt], tiny: Path, adapter: Path, tmp_path: Path
 ) -> None:
     asked = prompts[:24]
@@ -48,6 +48,11 @@ def test_one_engine_serves_every_adapter_of_a_series_as_an_engine_of_its_own_wou
         write_adapter(folder, seed=rank, rank=rank)
     with Series(tiny, [others[0], adapter, others[1]]) as series:
         serving = series.serving
+
+        async def of_all() -> list[Answered]:
+            opened = [await serving.engines(tiny, each, tiny, max_model_len=MAX_MODEL_LEN, top_k=TOP_K,
+                                            tool_format="hermes") for each in (adapter, *others)]  # fmt: skip
+            return list(await asyncio.gather(*(answered(engines.candidate, asked) for engines in opened)))
 
         async def of(candidate: Path, length: int = MAX_MODEL_LEN) -> list[Answered]:
             engines = await serving.engines(
@@ -65,6 +70,8 @@ def test_one_engine_serves_every_adapter_of_a_series_as_an_engine_of_its_own_wou
         assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
         for _, base in found.values():
             check_equal(base, alone[1])
+        for mixed, (candidate, _) in zip(serving.run(of_all()), found.values(), strict=True):
+            check_equal(mixed, candidate)
         with pytest.raises(NotServed, match="exceed the context of 8 tokens"):
             serving.run(of(adapter, length=8))
         assert series.starts == 1

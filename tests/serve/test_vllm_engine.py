@@ -68,6 +68,12 @@ def test_a_model_against_itself_gives_equal_answers_and_equal_scores(
             np.testing.assert_array_equal(a, b)
 
 
+def test_an_engine_wants_one_and_a_half_of_its_batches_at_a_time(twins: Engines) -> None:
+    batch = twins.candidate._model._llm.vllm_config.scheduler_config.max_num_seqs
+    assert twins.candidate.at_once == 1.5 * batch == 192
+    assert [twins.conditions_at_once(samples) for samples in (1, 5, 1000)] == [192, 39, 1]
+
+
 def test_an_answer_has_the_same_score_drawn_and_given(
     loop: asyncio.Runner, twins: Engines, prompts: list[Prompt], answers: list[Completion]
 ) -> None:
