@@ -28,6 +28,7 @@ A configuration; paths start from its folder, and what changes the meaning of a 
   canary: {rule: {user: [guest]}, calls: 1500, rate: 0.9}
   arl: 1095                           # nights to a false alarm of the monitor
   gate: gate.yaml                     # or its keys
+  prune: 0.05                         # as `prune --sample`, once the night is compared; or leave it out
   out: runs/nightly
   link: https://ci.example/nights/{date}/report.html    # told with every change
   notify:

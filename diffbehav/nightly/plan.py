@@ -39,6 +39,8 @@ class Tonight:
     run: Request
     search: SearchRequest | None
     canary: CanaryRequest | None
+    prune: float | None
+    """Share of the conditions that are not flagged which keep their top-k lists; None where all do."""
     conditions: int
     suite_digest: str
     trusted_digest: str
@@ -71,8 +73,8 @@ def plan_night(
     trusted = live.digest if live is not None else str(models.replayed.side["digest"]) if models.replayed else ""
     adapter = None if models.adapter is None else models.adapter.digest
     tonight = Tonight(
-        request, _search(config, folder, earlier, began), _canary(config, folder, began), planned["conditions"],
-        suite.digest, trusted, "+".join(filter(None, (models.candidate.digest, adapter))),
+        request, _search(config, folder, earlier, began), _canary(config, folder, began), config.file.prune,
+        planned["conditions"], suite.digest, trusted, "+".join(filter(None, (models.candidate.digest, adapter))),
         _baseline(models),
     )  # fmt: skip
     _check_identity(config, tonight, earlier)

