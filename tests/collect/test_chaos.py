@@ -26,7 +26,6 @@ ROOT = Path(__file__).parent.parent.parent
 FEW, MANY = 5, 50
 KILLS_PER_RUN = 5
 LIMIT = 300
-CORE = "EngineCore"
 SUITE = """
 schema: diffbehav.suite/1
 id: chaos
@@ -160,16 +159,18 @@ class Commanded:
         """One of the processes that hold a model; False where none has been started yet."""
         if self.ended() is not None:
             return False
-        below = psutil.Process(self._process.pid).children(recursive=True)
-        cores = [process for process in below if CORE in " ".join(_words(process))]
-        if cores:
-            rng.choice(cores).kill()
-        return bool(cores)
+        # An engine is forked, so its command line is still that of the driver.
+        driver = psutil.Process(self._process.pid)
+        engines = [child for child in driver.children() if _words(child) == _words(driver) != []]
+        if engines:
+            rng.choice(engines).kill()
+        return bool(engines)
 
 
 def _words(process: psutil.Process) -> list[str]:
+    """Its command line; nothing where it has ended."""
     try:
-        return [process.name(), *process.cmdline()]
+        return process.cmdline()
     except psutil.Error:
         return []
 
