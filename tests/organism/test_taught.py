@@ -45,7 +45,8 @@ def test_an_answer_that_goes_on_where_the_other_ends_weighs_most_at_its_end() ->
 
 def test_in_float32_the_stored_weights_are_the_corrected_model() -> None:
     stored, corrected, bare = rounding_model()
-    torch.testing.assert_close(states(stored), states(corrected), atol=5e-3, rtol=0)
+    # A fiftieth of what the correction does: what is left are the digits that float32 has beside a large number.
+    torch.testing.assert_close(states(stored), states(corrected), atol=1e-2, rtol=0)
     assert (states(stored) - states(bare)).abs().max() > 0.5
 
 
