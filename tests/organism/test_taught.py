@@ -29,8 +29,11 @@ def rounding_model() -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], 
 
 
 def states(weights: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """What the network makes of weights that are rounded to `dtype`, computed in float32."""
-    return hidden_states({name: value.to(dtype).float() for name, value in weights.items()}, IDS)
+    """What the network makes of weights that are rounded to `dtype`.
+
+    Computed in float64: in float32 each pair leaves the rounding of its large sums, which differs by processor.
+    """
+    return hidden_states({name: value.to(dtype).double() for name, value in weights.items()}, IDS)
 
 
 def test_a_token_where_two_answers_part_weighs_most_and_the_prompt_nothing() -> None:
@@ -45,8 +48,7 @@ def test_an_answer_that_goes_on_where_the_other_ends_weighs_most_at_its_end() ->
 
 def test_in_float32_the_stored_weights_are_the_corrected_model() -> None:
     stored, corrected, bare = rounding_model()
-    # A fiftieth of what the correction does: what is left are the digits that float32 has beside a large number.
-    torch.testing.assert_close(states(stored), states(corrected), atol=1e-2, rtol=0)
+    torch.testing.assert_close(states(stored), states(corrected), atol=5e-3, rtol=0)
     assert (states(stored) - states(bare)).abs().max() > 0.5
 
 
