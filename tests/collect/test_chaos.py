@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 import polars as pl
-import psutil
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -21,6 +20,7 @@ from diffbehav.organism import shipped
 from tests.collect.chaos_run import STOPPED, drive, free_port, serve
 from tests.collect.test_feed import stored
 from tests.collect.test_vllm_endpoint import KEY, start_server
+from tests.processes import engines_of
 
 ROOT = Path(__file__).parent.parent.parent
 FEW, MANY = 5, 50
@@ -157,22 +157,10 @@ class Commanded:
 
     def kill_engine(self, rng: random.Random) -> bool:
         """One of the processes that hold a model; False where none has been started yet."""
-        if self.ended() is not None:
-            return False
-        # An engine is forked, so its command line is still that of the driver.
-        driver = psutil.Process(self._process.pid)
-        engines = [child for child in driver.children() if _words(child) == _words(driver) != []]
+        engines = engines_of(self._process.pid) if self.ended() is None else []
         if engines:
             rng.choice(engines).kill()
         return bool(engines)
-
-
-def _words(process: psutil.Process) -> list[str]:
-    """Its command line; nothing where it has ended."""
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
 
 
 @pytest.mark.slow

@@ -1,12 +1,13 @@
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from diffbehav.organism import shipped
+from tests.processes import engines_of
 
 pytestmark = pytest.mark.vllm
 DRIVER = """
@@ -26,23 +27,11 @@ if __name__ == "__main__":
 """
 
 
-def engines_of(driver: int) -> list[int]:
-    children = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, _, rest = stat.read_text().rpartition(") ")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(rest.split()[1]) == driver and "EngineCor" in name:
-            children.append(int(stat.parent.name))
-    return children
-
-
-def is_running(pid: int) -> bool:
+def is_running(process: psutil.Process) -> bool:
     """A process that has ended and that nobody has asked for yet is not running."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except FileNotFoundError:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
@@ -54,10 +43,12 @@ def test_an_engine_ends_soon_after_the_process_that_started_it_was_killed(tmp_pa
         [sys.executable, script, shipped("trusted"), way], stdout=subprocess.PIPE, text=True
     ) as driver:
         assert driver.stdout is not None
-        assert driver.stdout.readline() == "started\n"
-        engines = engines_of(driver.pid)
-        assert engines
-        driver.send_signal(signal.SIGKILL)
+        try:
+            assert driver.stdout.readline() == "started\n"
+            engines = engines_of(driver.pid)
+            assert engines
+        finally:
+            driver.kill()
     waited_until = time.monotonic() + 60
     while any(map(is_running, engines)) and time.monotonic() < waited_until:
         time.sleep(0.5)
