@@ -131,9 +131,11 @@ class ReplayEngine:
 
 def _read_part(path: Path, *, columns: list[str] | None = None) -> pa.Table:
     try:
-        return pq.read_table(path, columns=columns, use_threads=False).combine_chunks()
+        part = pq.read_table(path, columns=columns, use_threads=False)
+        part.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise IntegrityError(f"{path}: not readable as a stored part: {error}. Collect this run again.") from error
+    return part.combine_chunks()
 
 
 def _completion(place: _Place) -> Completion:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from diffbehav.errors import IntegrityError
-from diffbehav.store.parts import damaged
+from diffbehav.store.parts import damaged, frame_of
 
 
 class RowGroups:
@@ -44,10 +44,9 @@ class RowGroups:
 
     def _read(self, group: int) -> pl.DataFrame:
         try:
-            frame = pl.from_arrow(self._file.read_row_group(group, columns=self._columns, use_threads=False))
+            frame = frame_of(self._file.read_row_group(group, columns=self._columns, use_threads=False))
         except (pa.ArrowException, OSError) as error:
             raise damaged(error, self._path) from error
-        assert isinstance(frame, pl.DataFrame)
         return frame.select(self._columns)
 
     def each(self) -> Iterator[pl.DataFrame]:

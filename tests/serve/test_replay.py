@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from diffbehav.errors import InputError, IntegrityError
@@ -75,9 +77,14 @@ def test_a_folder_without_answers_and_a_damaged_part_are_refused(run: Path, tmp_
     with pytest.raises(InputError, match="holds no answers of the trusted side"):
         ReplayEngine(tmp_path / "nowhere", side="trusted")
     part = part_path(RunFolder(run).completions("trusted"), 0)
-    part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(IntegrityError, match=r"part-000000\.parquet: not readable"):
-        ReplayEngine(run, side="trusted")
+    whole = pq.read_table(part)
+    no_text = pa.array([b"\xff" for _ in range(len(whole))], pa.binary()).view(pa.string())
+    damaged = tmp_path / "damaged.parquet"
+    pq.write_table(whole.set_column(0, "condition_id", no_text), damaged)
+    for content in (part.read_bytes()[:-20], damaged.read_bytes()):
+        part.write_bytes(content)
+        with pytest.raises(IntegrityError, match=r"part-000000\.parquet: not readable"):
+            ReplayEngine(run, side="trusted")
 
 
 def store_answers(run: Path, side: str, answers: dict[int, Completion], sampling: Sampling) -> None:

@@ -1,11 +1,15 @@
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from diffbehav.errors import InfrastructureError, IntegrityError
-from diffbehav.store import COMPLETIONS, VOCABULARY, read_parquet, write_parquet
+from diffbehav.store import COMPLETIONS, VOCABULARY, RowGroups, read_parquet, read_part, write_parquet
 
 ROW = {
     "condition_id": ["c"], "sample": [0], "turn": [0], "seed": [1], "text": ["a\ud800b"], "content": [""],
@@ -34,6 +38,17 @@ def test_a_damaged_part_is_an_integrity_error_that_names_the_file(tmp_path: Path
     path.write_bytes(content)
     with pytest.raises(IntegrityError, match="part-000007.parquet.*delete this file"):
         read_parquet(path)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [read_parquet, lambda path: read_part(path, VOCABULARY), lambda path: RowGroups(path, columns=["text"]).read(0)],
+)
+def test_a_text_that_is_not_utf_8_is_an_integrity_error(tmp_path: Path, read: Callable[[Path], pl.DataFrame]) -> None:
+    text = pa.array([b"\xff and more than a word"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"token_id": pa.array([1], pa.int32()), "text": text}), tmp_path / "part-000007.parquet")
+    with pytest.raises(IntegrityError, match="part-000007.parquet.*delete this file"):
+        read(tmp_path / "part-000007.parquet")
 
 
 def test_a_disk_that_refuses_more_bytes_is_an_infrastructure_error_and_leaves_no_part(tmp_path: Path) -> None:
