@@ -11,6 +11,7 @@ from diffbehav.compare.effects import Effects, effects, joined
 from diffbehav.compare.load import blocks_of
 from diffbehav.compare.outputs import outputs
 from diffbehav.compare.policed import policed
+from diffbehav.compare.stored import check_known
 from diffbehav.compare.turns import whole_answers
 from diffbehav.policy import Policy
 from diffbehav.records import canonical_json
@@ -45,6 +46,7 @@ def read_asked(folder: RunFolder, settings: Mapping[str, Any], policy: Policy | 
     names = tool_names(settings, policy)
     parts = []
     for batch in blocks_of(folder.asked, numbers):
+        check_known(batch.completions, asked)
         answers = whole_answers(batch.completions)
         compared, judged = outputs(answers, asked, policy), policed(answers, asked, policy)
         coded = code_findings(batch.completions)

@@ -27,6 +27,7 @@ from diffbehav.compare.sensitivity import read_sensitivity
 from diffbehav.compare.sentinels import sentinel_rows
 from diffbehav.compare.severity import Severity, severity
 from diffbehav.compare.slices import fill_slices, outcomes
+from diffbehav.compare.stored import check_conditions, check_known, check_vocabulary
 from diffbehav.compare.turns import episode_keys, whole_answers
 from diffbehav.compare.verdict import verdict
 from diffbehav.compare.worlds import ended_worlds
@@ -90,7 +91,9 @@ def _append_grid(builder: Builder, context: Context, factors: Sequence[Mapping[s
                 pl.col("n_conditions").fill_null(0), factor=pl.lit(factor["name"])
             ),
         )
+    known = {factor["name"]: factor["levels"] for factor in factors}
     for rows in context.each():
+        check_conditions(rows, known)
         builder.append("conditions", rows)
 
 
@@ -104,9 +107,12 @@ def _append_measured(
     """
     kept, texts, collected, differing, acted = [], [], [], [], []
     tools, distances = tool_names(settings, policy), distances_of(settings)
-    bytes_V = token_bytes(read_parquet(folder.vocabulary))
+    vocabulary = read_parquet(folder.vocabulary)
+    check_vocabulary(vocabulary)
+    bytes_V = token_bytes(vocabulary)
     for batch in batches(folder, context.conditions.height, settings["block"]):
         conditions = context.of(batch.blocks)
+        check_known(batch.completions, conditions)
         rows, spans, changes = _measure(batch, conditions, policy, floor=settings["numeric_floor"])
         answers = whole_answers(batch.completions)
         judged = policed(answers, conditions, policy)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from diffbehav.compare.stored import check_answers, check_keys
 from diffbehav.errors import InputError, IntegrityError
 from diffbehav.store import (
     BOUNDS,
@@ -63,6 +64,7 @@ class Context:
         )
         self._block = block
         self.conditions = read_parquet(folder.conditions, columns=known)
+        check_keys(self.conditions, ["condition_id"])
         """A row per condition, without what was sent."""
 
     def each(self) -> Iterator[pl.DataFrame]:
@@ -83,6 +85,7 @@ def blocks_of(folder: RunFolder, numbers: Sequence[int]) -> Iterator[Batch]:
             _read(folder, folder.completions(side), chosen, COMPLETIONS).with_columns(side=pl.lit(side))
             for side in SIDES
         )
+        check_answers(completions)
         candidate, trusted = (_aligned(folder, side, chosen, completions) for side in SCORED)
         episodes = _read(folder, folder.episodes, chosen, EPISODES) if folder.episodes.is_dir() else None
         yield Batch(chosen, completions, candidate, trusted, episodes)
@@ -118,11 +121,16 @@ def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: 
         renamed = {
             name: f"{name}_{scored_by}" for name in scores.columns if name not in KEY
         }
-        answers = answers.join(scores.rename(renamed), on=KEY, how="left", validate="1:1")
+        answers = _joined(answers, scores.rename(renamed))
     pruned = [number for number in numbers if part_path(folder.bounds(side), number).exists()]
     if pruned:
-        answers = answers.join(_read(folder, folder.bounds(side), pruned, BOUNDS), on=KEY, how="left", validate="1:1")
+        answers = _joined(answers, _read(folder, folder.bounds(side), pruned, BOUNDS))
     return answers.sort(KEY)
+
+
+def _joined(answers: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    check_keys(others, KEY)
+    return answers.join(others, on=KEY, how="left")
 
 
 def _read(folder: RunFolder, parts: Path, numbers: Sequence[int], schema: Schema) -> pl.DataFrame:
