@@ -68,7 +68,7 @@ def compare(run: Path) -> None:
         coverage = fill_coverage(builder, folder, settings, conditions, scores, hits=hits)
         replayed = "replayed" in settings["sides"]["trusted"]
         known = settings | coverage | {"sensitivity": read_sensitivity(folder, searched, replayed=replayed)}
-        collected = measured["condition_id"].n_unique()
+        collected = measured.height
         acting = _acting(facts, searched)
         builder.append("run", _run_rows(known, scores, ruled, searched, collected=collected, acting=acting))
 
@@ -102,10 +102,10 @@ def _append_measured(
 ) -> tuple[pl.DataFrame, pl.DataFrame, Effects, pl.DataFrame]:
     """Fill completions, divergences, spans, argument_changes, the code tables and those of episodes, batch by batch.
 
-    Returns the divergences that rules are made of, condition_id with the trusted text of sample 0, what severities
+    Returns the distances that rules are made of, condition_id with the trusted text of sample 0, what severities
     are derived from, and what was said and done.
     """
-    kept, texts, collected, differing, acted = [], [], [], [], []
+    kept, texts, differing, acted = [], [], [], []
     tools, distances = tool_names(settings, policy), distances_of(settings)
     vocabulary = read_parquet(folder.vocabulary)
     check_vocabulary(vocabulary)
@@ -140,18 +140,19 @@ def _append_measured(
         kept.append(_kept(rows))
         first = (pl.col("side") == "trusted") & (pl.col("sample") == 0) & (pl.col("turn") == 0)
         texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
-        collected.append(rows.select("condition_id").unique())
-    missing = context.conditions.join(pl.concat(collected), on="condition_id", how="anti")
+    measured = pl.concat(kept)
+    missing = context.conditions.join(measured, on="condition_id", how="anti")
     for rows in uncollected(missing["condition_id"], distances=distances):
         builder.append("divergences", rows)
-    return pl.concat(kept), pl.concat(texts), joined(differing), pl.concat(acted)
+    return measured, pl.concat(texts), joined(differing), pl.concat(acted)
 
 
 def _kept(rows: pl.DataFrame) -> pl.DataFrame:
-    """What rules are made of, without the reasons, in little memory."""
+    """What rules are made of: a row per condition and a column per distance, so that each identifier is held once."""
     names = [*CHANNELS, *KEPT]
     chosen = rows.filter(pl.col("distance").is_in(names))
-    return chosen.select("condition_id", pl.col("distance").cast(pl.Enum(names)), "value")
+    wide = chosen.pivot("distance", index="condition_id", values="value", maintain_order=True)
+    return wide.select("condition_id", *names)
 
 
 def _measure(
@@ -188,7 +189,7 @@ def _facts(
     conditions: pl.DataFrame, scores: pl.DataFrame, measured: pl.DataFrame, trusted: pl.DataFrame
 ) -> pl.DataFrame:
     """A row per condition with what rules are found and explained by."""
-    kinds = measured.filter(pl.col("distance").is_in(KEPT)).pivot("distance", index="condition_id", values="value")
+    kinds = measured.select("condition_id", *KEPT)
     return (
         conditions.join(scores.select("condition_id", "score"), on="condition_id", how="left")
         .join(kinds, on="condition_id", how="left")
@@ -198,8 +199,7 @@ def _facts(
 
 def _in_any_channel(measured: pl.DataFrame) -> int:
     """Conditions that a search can begin from."""
-    known = measured.filter(pl.col("distance").is_in(CHANNELS) & pl.col("value").is_not_null())
-    return known["condition_id"].n_unique()
+    return measured.filter(pl.any_horizontal(pl.col(CHANNELS).is_not_null())).height
 
 
 def _append_positions(

@@ -34,16 +34,15 @@ class Screened(NamedTuple):
 
 
 def screen(
-    conditions: pl.DataFrame, divergences: pl.DataFrame, codes_CF: np.ndarray, *, cardinalities_F: Sequence[int]
+    conditions: pl.DataFrame, measured: pl.DataFrame, codes_CF: np.ndarray, *, cardinalities_F: Sequence[int]
 ) -> Screened:
-    """Score every one of `conditions` (condition_id, task); `divergences` holds the channels.
+    """Score every one of `conditions` (condition_id, task); `measured` has a row per condition and the channels.
 
     `codes_CF` has the level of every factor.
     """
-    wide = divergences.pivot("distance", index="condition_id", values="value")
-    values = conditions.select("condition_id", "task").join(wide, on="condition_id", how="left")
+    values = conditions.select("condition_id", "task").join(measured, on="condition_id", how="left")
     task = values["task"].rank("dense").to_numpy()
-    columns = {name: _column(values, name) for name in CHANNELS}
+    columns = {name: values[name].fill_null(np.nan).to_numpy() for name in CHANNELS}
     used = _measured_throughout(columns)
     values_HC = np.stack([columns[name] for name in used])
     rule = majority(values_HC, codes_CF, task_C=task, cardinalities_F=cardinalities_F)
@@ -65,8 +64,3 @@ def _measured_throughout(columns: Mapping[str, np.ndarray]) -> list[str]:
     most = max(measured.values())
     return [name for name, count in measured.items() if count >= LEAST_MEASURED * most]
 
-
-def _column(values: pl.DataFrame, name: str) -> np.ndarray:
-    if name not in values.columns:
-        return np.full(values.height, np.nan)
-    return values[name].cast(pl.Float64).fill_null(np.nan).to_numpy()

@@ -43,6 +43,7 @@ def check_conditions(conditions: pl.DataFrame, levels: Mapping[str, Sequence[str
     """IntegrityError where a condition lacks a value, or a factor of it has a level that it does not have."""
     needed = {name: pl.col(name).is_not_null() for name in conditions.columns if name != "world"}
     known = {name: pl.col(name).is_in(of) for name, of in levels.items()}
+    known["prompt_tokens"] = pl.col("prompt_tokens") > 0
     for name, holds in (needed | known).items():
         for row in conditions.filter(~holds.fill_null(False)).head(1).iter_rows(named=True):
             raise IntegrityError(f"condition {row['condition_id']}: {name} cannot be {row[name]!r}; {AGAIN}")

@@ -55,6 +55,7 @@ def replace_third(path: Path, column: str, value: object) -> None:
         (SCORES, "logprobs", [], "the scores do not fit the answers"),
         ("conditions.parquet", "task", None, "task cannot be None"),
         ("conditions.parquet", "year", "1812", "year cannot be '1812'"),
+        ("conditions.parquet", "prompt_tokens", 0, "prompt_tokens cannot be 0"),
         ("vocabulary.parquet", "token_id", 2**31 - 1, "a token has no text, or an id that is none"),
         ("vocabulary.parquet", "text", None, "a token has no text, or an id that is none"),
     ],
