@@ -64,7 +64,7 @@ class Context:
         )
         self._block = block
         self.conditions = read_parquet(folder.conditions, columns=known)
-        check_keys(self.conditions, ["condition_id"])
+        check_keys(self.conditions, ["condition_id"], of=folder.conditions.name)
         """A row per condition, without what was sent."""
 
     def each(self) -> Iterator[pl.DataFrame]:
@@ -121,15 +121,15 @@ def _aligned(folder: RunFolder, side: str, numbers: Sequence[int], completions: 
         renamed = {
             name: f"{name}_{scored_by}" for name in scores.columns if name not in KEY
         }
-        answers = _joined(answers, scores.rename(renamed))
+        answers = _joined(answers, scores.rename(renamed), of=f"scores of {scored_by} on {side}")
     pruned = [number for number in numbers if part_path(folder.bounds(side), number).exists()]
     if pruned:
-        answers = _joined(answers, _read(folder, folder.bounds(side), pruned, BOUNDS))
+        answers = _joined(answers, _read(folder, folder.bounds(side), pruned, BOUNDS), of=f"bounds on {side}")
     return answers.sort(KEY)
 
 
-def _joined(answers: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    check_keys(others, KEY)
+def _joined(answers: pl.DataFrame, others: pl.DataFrame, *, of: str) -> pl.DataFrame:
+    check_keys(others, KEY, of=of)
     return answers.join(others, on=KEY, how="left")
 
 

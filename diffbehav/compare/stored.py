@@ -18,7 +18,7 @@ def check_answers(completions: pl.DataFrame) -> None:
     """IntegrityError where a row of the parts, with `side`, is no answer or is there twice."""
     required = pl.exclude(OPTIONAL)
     _refuse(completions.filter(pl.any_horizontal(required.is_null())), "a value of it is missing")
-    check_keys(completions, ["condition_id", "side", "sample", "turn"])
+    check_keys(completions, ["condition_id", "side", "sample", "turn"], of="completions")
     later, failed = pl.col("turn") > 0, pl.col("parse") == "failed"
     fits = (pl.col("sample") >= 0) & (pl.col("turn") >= 0) & pl.col("parse").is_in(PARSES)
     fits &= (pl.col("prompt_digest").is_not_null() == later) & (pl.col("parse_reason").is_not_null() == failed)
@@ -31,12 +31,12 @@ def check_answers(completions: pl.DataFrame) -> None:
     _refuse(completions.filter(pl.col("calls").is_in(broken)), no_calls)
 
 
-def check_keys(rows: pl.DataFrame, key: Sequence[str]) -> None:
-    """IntegrityError where two rows have the same values of `key`."""
+def check_keys(rows: pl.DataFrame, key: Sequence[str], *, of: str) -> None:
+    """IntegrityError where two rows have the same values of `key`; `of` says what the rows are."""
     twice = rows.select(key).is_duplicated()
     if twice.any():
         found = ", ".join(map(str, rows.select(key).row(twice.arg_true()[0])))
-        raise IntegrityError(f"{', '.join(key)} = {found} is there twice; {AGAIN}")
+        raise IntegrityError(f"{of}: {', '.join(key)} = {found} is there twice; {AGAIN}")
 
 
 def check_conditions(conditions: pl.DataFrame, levels: Mapping[str, Sequence[str]]) -> None:
@@ -46,7 +46,9 @@ def check_conditions(conditions: pl.DataFrame, levels: Mapping[str, Sequence[str
     known["prompt_tokens"] = pl.col("prompt_tokens") > 0
     for name, holds in (needed | known).items():
         for row in conditions.filter(~holds.fill_null(False)).head(1).iter_rows(named=True):
-            raise IntegrityError(f"condition {row['condition_id']}: {name} cannot be {row[name]!r}; {AGAIN}")
+            raise IntegrityError(
+                f"conditions.parquet: {name} of condition {row['condition_id']} cannot be {row[name]!r}; {AGAIN}"
+            )
 
 
 def check_known(completions: pl.DataFrame, conditions: pl.DataFrame) -> None:

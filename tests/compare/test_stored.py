@@ -53,9 +53,9 @@ def replace_third(path: Path, column: str, value: object) -> None:
         (SCORES, "k", None, "the scores do not fit the answers"),
         (SCORES, "top_ids", [1], "the scores do not fit the answers"),
         (SCORES, "logprobs", [], "the scores do not fit the answers"),
-        ("conditions.parquet", "task", None, "task cannot be None"),
-        ("conditions.parquet", "year", "1812", "year cannot be '1812'"),
-        ("conditions.parquet", "prompt_tokens", 0, "prompt_tokens cannot be 0"),
+        ("conditions.parquet", "task", None, "task of condition .* cannot be None"),
+        ("conditions.parquet", "year", "1812", "year of condition .* cannot be '1812'"),
+        ("conditions.parquet", "prompt_tokens", 0, "prompt_tokens of condition .* cannot be 0"),
         ("vocabulary.parquet", "token_id", 2**31 - 1, "a token has no text, or an id that is none"),
         ("vocabulary.parquet", "text", None, "a token has no text, or an id that is none"),
     ],
@@ -69,11 +69,18 @@ def test_a_value_that_no_run_writes_is_refused_with_its_place(
     assert not (run / "run.duckdb").exists()
 
 
-@pytest.mark.parametrize("file", [ANSWERS, SCORES, "conditions.parquet"])
-def test_a_row_that_is_there_twice_is_refused(run: Path, file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "of"),
+    [
+        (ANSWERS, "completions"),
+        (SCORES, "scores of trusted on candidate"),
+        ("conditions.parquet", "conditions.parquet"),
+    ],
+)
+def test_a_row_that_is_there_twice_is_refused(run: Path, file: str, of: str) -> None:
     rows = pl.read_parquet(run / file)
     pl.concat([rows, rows.head(1)]).write_parquet(run / file)
-    with pytest.raises(IntegrityError, match=f"condition_id.* = {rows['condition_id'][0]}.* is there twice"):
+    with pytest.raises(IntegrityError, match=f"{of}: condition_id.* = {rows['condition_id'][0]}.* is there twice"):
         compare(run)
 
 
