@@ -65,8 +65,8 @@ def disturbed(
 ) -> None:  # fmt: skip
     """Begin a driver, and again whenever it has ended before its time, until it ends well.
 
-    Up to `kills` times, after a random pause, the driver or one of the `others` is killed; of these a call says whether
-    there was something to kill.
+    Up to `kills` times, after a random pause, the driver or one of the `others` is killed, that which was killed least
+    often; of the others a call says whether there was something to kill.
     """
     driver, left = begin(), kills
     while driver.ended() != 0:
@@ -77,12 +77,13 @@ def disturbed(
             assert driver.ended() in (0, -signal.SIGKILL, STOPPED)
             driver = begin() if driver.ended() else driver
         elif left:
-            name = rng.choice(["driver", *others])
-            if name == "driver":
-                driver.kill()
-            if name == "driver" or others[name]():
-                killed.append(name)
-                left -= 1
+            for name in sorted(rng.sample(["driver", *others], 1 + len(others)), key=killed.count):
+                if name == "driver":
+                    driver.kill()
+                if name == "driver" or others[name]():
+                    killed.append(name)
+                    left -= 1
+                    break
 
 
 def assert_same(folder: Path, expected: Mapping[str, pl.DataFrame]) -> None:
