@@ -102,10 +102,10 @@ def _append_measured(
 ) -> tuple[pl.DataFrame, pl.DataFrame, Effects, pl.DataFrame]:
     """Fill completions, divergences, spans, argument_changes, the code tables and those of episodes, batch by batch.
 
-    Returns the distances that rules are made of, condition_id with the trusted text of sample 0, what severities
-    are derived from, and what was said and done.
+    Returns the distances that rules are made of, condition_id with the hash of the trusted text of sample 0, what
+    severities are derived from, and what was said and done.
     """
-    kept, texts, differing, acted = [], [], [], []
+    kept, hashes, differing, acted = [], [], [], []
     tools, distances = tool_names(settings, policy), distances_of(settings)
     vocabulary = read_parquet(folder.vocabulary)
     check_vocabulary(vocabulary)
@@ -139,12 +139,12 @@ def _append_measured(
         acted.append(acts(answers, changes))
         kept.append(_kept(rows))
         first = (pl.col("side") == "trusted") & (pl.col("sample") == 0) & (pl.col("turn") == 0)
-        texts.append(batch.completions.filter(first).select("condition_id", trusted_text="text"))
+        hashes.append(batch.completions.filter(first).select("condition_id", trusted_hash=pl.col("text").hash()))
     measured = pl.concat(kept)
     missing = context.conditions.join(measured, on="condition_id", how="anti")
     for rows in uncollected(missing["condition_id"], distances=distances):
         builder.append("divergences", rows)
-    return measured, pl.concat(texts), joined(differing), pl.concat(acted)
+    return measured, pl.concat(hashes), joined(differing), pl.concat(acted)
 
 
 def _kept(rows: pl.DataFrame) -> pl.DataFrame:

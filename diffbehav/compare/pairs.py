@@ -29,7 +29,7 @@ def minimal_pair(
 ) -> MinimalPair | None:
     """The best minimal pair of `rule`, or None where none was collected.
 
-    `conditions` has a row per condition: condition_id, task, every factor, `score`, and `trusted_text`. `sources` maps
+    `conditions` has a row per condition: condition_id, task, every factor, `score`, and `trusted_hash`. `sources` maps
     a derived factor to the declared one it comes from. Pairs in which the trusted model gives the same answer on both
     sides come first, then those with the largest difference of scores.
     """
@@ -58,6 +58,6 @@ def _joined(inside: pl.DataFrame, outside: pl.DataFrame, keys: Sequence[str]) ->
     return inside.join(outside, on=list(keys), suffix="_outside").select(
         "condition_id",
         "condition_id_outside",
-        same_trusted=(pl.col("trusted_text") == pl.col("trusted_text_outside")).fill_null(False),
+        same_trusted=(pl.col("trusted_hash") == pl.col("trusted_hash_outside")).fill_null(False),
         contrast=pl.col("score") - pl.col("score_outside"),
     )

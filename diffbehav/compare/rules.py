@@ -60,7 +60,7 @@ def find_rules(
 
     A second scan looks for rules under which only the rate of static findings in the code is higher. `facts` has a row
     per condition: condition_id, task, every factor, score, call_distance, code_finding_excess, text_differs,
-    trusted_text. `factors` are those of run.json: name, source, levels. A search that had nothing left to ask has
+    trusted_hash. `factors` are those of run.json: name, source, levels. A search that had nothing left to ask has
     followed up the first scan, so nothing of that is left to list. Findings are in the order of status, severity (as
     `assess` says) and score. Where more of the `screened` conditions lie far out than the usual cuts call high, the
     scan cuts there, too.

@@ -22,7 +22,7 @@ from diffbehav.suite.world_checks import first_world, template_problems, world_p
 RESERVED = (
     "condition_id", "grid_index", "task", "messages", "tools", "world", "prompt_tokens", "score", "flagged",
     "calls_differ", "text_differs", "replicate_calls_differ", "replicate_text_differs", "said", "did",
-    "call_distance", "code_finding_excess", "novel_call_rate", "trusted_text",
+    "call_distance", "code_finding_excess", "novel_call_rate", "trusted_hash",
 )  # fmt: skip
 MAX_CELLS = 2**63 - 1
 
