@@ -201,10 +201,11 @@ def test_drivers_engines_and_servers_killed_at_fifty_random_moments_leave_the_st
             disturbed(lambda at=out, way=way: begin(way, at), {}, rng, kills=0, pauses=(1, 1), killed=killed)
             expected[way], seconds[way] = stored(out), time.monotonic() - began
             assert expected[way]["completions/candidate"].height == LIMIT
-        runs = itertools.count()
+        runs = enumerate(itertools.cycle(ways))
         while len(killed) < MANY:
             # A run may end before anything of it was killed, and the next one is not its continuation.
-            way, out = rng.choice(list(ways)), tmp_path / f"after-{next(runs)}"
+            number, way = next(runs)
+            out = tmp_path / f"after-{number}"
             left = min(KILLS_PER_RUN, MANY - len(killed))
             disturbed(
                 lambda at=out, way=way: begin(way, at), others[way], rng, kills=left, pauses=(0.5, seconds[way]),
