@@ -101,7 +101,7 @@ def _bounds(kept: pl.DataFrame, tokens_M: np.ndarray, lengths_N: np.ndarray) -> 
 
 def _side(frame: pl.DataFrame, scored_by: str, count: int) -> topk.TopK:
     alternatives = frame[f"k_{scored_by}"].unique().to_list() or [1]
-    k = alternatives[0] or 0 if len(alternatives) == 1 else 0
+    k = (alternatives[0] or 0) if len(alternatives) == 1 else 0
     ids, logprobs = (_of_tokens(frame, f"{name}_{scored_by}", count * k) for name in ("top_ids", "top_logprobs"))
     chosen = _of_tokens(frame, f"logprobs_{scored_by}", count)
     return topk.TopK(ids.reshape(count, k), logprobs.reshape(count, k), chosen)

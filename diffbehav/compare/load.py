@@ -64,8 +64,8 @@ class Context:
         )
         self._block = block
         self.conditions = read_parquet(folder.conditions, columns=known)
-        check_keys(self.conditions, ["condition_id"], of=folder.conditions.name)
         """A row per condition, without what was sent."""
+        check_keys(self.conditions, ["condition_id"], of=folder.conditions.name)
 
     def each(self) -> Iterator[pl.DataFrame]:
         """Rows of table `conditions`, some thousand at a time."""

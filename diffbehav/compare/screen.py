@@ -63,4 +63,3 @@ def _measured_throughout(columns: Mapping[str, np.ndarray]) -> list[str]:
     measured = {name: int(np.count_nonzero(~np.isnan(column))) for name, column in columns.items()}
     most = max(measured.values())
     return [name for name, count in measured.items() if count >= LEAST_MEASURED * most]
-

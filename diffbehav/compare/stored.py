@@ -35,7 +35,7 @@ def check_keys(rows: pl.DataFrame, key: Sequence[str], *, of: str) -> None:
     """IntegrityError where two rows have the same values of `key`; `of` says what the rows are."""
     twice = rows.select(key).is_duplicated()
     if twice.any():
-        found = ", ".join(map(str, rows.select(key).row(twice.arg_true()[0])))
+        found = ", ".join(map(repr, rows.select(key).row(twice.arg_true()[0])))
         raise IntegrityError(f"{of}: {', '.join(key)} = {found} is there twice; {AGAIN}")
 
 
@@ -47,7 +47,7 @@ def check_conditions(conditions: pl.DataFrame, levels: Mapping[str, Sequence[str
     for name, holds in (needed | known).items():
         for row in conditions.filter(~holds.fill_null(False)).head(1).iter_rows(named=True):
             raise IntegrityError(
-                f"conditions.parquet: {name} of condition {row['condition_id']} cannot be {row[name]!r}; {AGAIN}"
+                f"conditions.parquet: {name} of condition {row['condition_id']!r} cannot be {row[name]!r}; {AGAIN}"
             )
 
 
@@ -67,7 +67,7 @@ def _refuse(rows: pl.DataFrame, reason: str) -> None:
     for row in rows.head(1).iter_rows(named=True):
         raise IntegrityError(
             f"the {row['side']} answer, sample {row['sample']}, turn {row['turn']}, to condition "
-            f"{row['condition_id']}: {reason}; {AGAIN}"
+            f"{row['condition_id']!r}: {reason}; {AGAIN}"
         )
 
 

@@ -46,6 +46,7 @@ def replace_third(path: Path, column: str, value: object) -> None:
         (ANSWERS, "parse", "well", "its values contradict each other"),
         (ANSWERS, "parse", "failed", "its values contradict each other"),
         (ANSWERS, "condition_id", "f" * 64, "it answers no condition of its block"),
+        (ANSWERS, "condition_id", "\x1b[31m", r"to condition '\\x1b\[31m': it answers no condition"),
         (ANSWERS, "token_ids", [-1], "its token ids are not all in 0..1112063"),
         (ANSWERS, "token_ids", [2**31 - 1], "its token ids are not all in"),
         (ANSWERS, "token_ids", [1, None], "its token ids are not all in"),
@@ -80,7 +81,7 @@ def test_a_value_that_no_run_writes_is_refused_with_its_place(
 def test_a_row_that_is_there_twice_is_refused(run: Path, file: str, of: str) -> None:
     rows = pl.read_parquet(run / file)
     pl.concat([rows, rows.head(1)]).write_parquet(run / file)
-    with pytest.raises(IntegrityError, match=f"{of}: condition_id.* = {rows['condition_id'][0]}.* is there twice"):
+    with pytest.raises(IntegrityError, match=f"{of}: condition_id.* = '{rows['condition_id'][0]}'.* is there twice"):
         compare(run)
 
 
